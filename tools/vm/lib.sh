@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the scripts of tools/vm share: places, messages, locks.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=${BUILD:-$top/build}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/msgchan
+me=${0##*/}
+
+# Messages go to stderr: the stdout of these scripts is their result.
+say() { printf '%s: %s\n' "$me" "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# lock FILE: one script at a time from here on, until this one exits.
+lock()
+{
+	mkdir -p "$(dirname "$1")"
+	exec {lock_fd}>"$1"
+	flock -n "$lock_fd" && return
+	say "waiting for another run (it holds ${1##*/})"
+	flock "$lock_fd"
+}
+
+# as_root COMMAND: package lists and packages belong to root.
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "must be root, or have sudo, to run: $*"
+	fi
+}
