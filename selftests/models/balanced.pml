@@ -81,7 +81,7 @@ again:	atomic {                                         /* CLAIM */
 	if :: CLAIMABLE -> atomic { q[r] = 0; if :: wk[r] -> wk[r] = 0 :: else fi }; goto again    /* C */
 	   :: else fi;
 	if                                               /* D */
-	:: wk[r] -> 
+	:: wk[r] ->
 		if :: atomic { q[r] = 0; wk[r] = 0 }; goto again
 		   :: r != 0 -> goto die_idle            /* killed after it was chosen */
 		fi

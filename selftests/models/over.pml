@@ -30,7 +30,7 @@ active proctype Sender() {
 	do
 	:: n < K ->
 		/* same-location order: one pending store per variable */
-		if :: n >= N -> 
+		if :: n >= N ->
 #ifndef NO_INTENT
 			atomic { !pl -> vl = n - N + 1; pl = 1 }
 #else

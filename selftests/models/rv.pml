@@ -125,7 +125,7 @@ init { atomic { st[0] = FREE;
 	st[1] = FREE;
 #endif
 	}
-end_m:	do :: timeout -> 
-		byte i = 1; 
+end_m:	do :: timeout ->
+		byte i = 1;
 		assert(cdone);
 		do :: i <= C -> assert(completed[i] == 1); i++ :: else -> break od; break od }

@@ -50,8 +50,8 @@ again:		if
 #endif
 			atomic { qS = 1; wkS = 0 };
 			pendS = 1; mbS();
-			if :: n - head < N -> qS = 0 
-			   :: else -> 
+			if :: n - head < N -> qS = 0
+			   :: else ->
 end_s:				wkS; atomic { qS = 0; wkS = 0 }
 			fi;
 			goto again
@@ -96,7 +96,7 @@ active proctype Receiver() {
 			kickS();
 #endif
 			if :: tail != rel -> qR = 0
-			   :: else -> 
+			   :: else ->
 end_r:				wkR; atomic { qR = 0; wkR = 0 }
 			fi
 		fi
@@ -105,7 +105,7 @@ end_r:				wkR; atomic { qR = 0; wkR = 0 }
 out:	skip
 }
 init {
-end_m:	do :: timeout -> 
+end_m:	do :: timeout ->
 #ifdef PAUSE_LAZY
 		assert(sdone || !(qS && btail - got < N)) ; break   /* asleep although the space is released */
 #else
