@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/* What the library's files share: the two handles, and the verbs that each kind of endpoint has. */
+#ifndef LIBIPC_INTERNAL_H
+#define LIBIPC_INTERNAL_H
+
+#include <linux/msgchan.h>
+
+#include "libipc.h"
+#include "sys.h"
+
+#define IPC_API __attribute__((visibility("default")))
+
+struct ipc_channel {
+	int fd;
+	struct msgc_info info;		/* as of opening: only what never changes is used */
+};
+
+/* A kind of endpoint: a mode and a role. A verb that it does not have is NULL. */
+struct ipc_kind {
+	uint8_t prot[MSGC_AREAS];	/* of its mappings */
+	size_t (*size)(const struct msgc_attach *at);	/* of ep->priv */
+	void (*init)(struct ipc_endpoint *ep, const struct msgc_info *info,
+		     const struct msgc_attach *at, const struct ipc_attach *how);
+	int (*finish)(struct ipc_endpoint *ep);		/* before detaching */
+
+	int (*reserve)(struct ipc_endpoint *ep, struct ipc_msg *m, uint32_t len,
+		       uint64_t deadline);
+	int (*commit)(struct ipc_endpoint *ep, struct ipc_msg *m);
+	int (*abandon)(struct ipc_endpoint *ep, struct ipc_msg *m);
+	int (*publish)(struct ipc_endpoint *ep);
+	int (*send)(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t deadline);
+	int (*drain)(struct ipc_endpoint *ep, uint64_t deadline);
+	int (*recv)(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n,
+		    uint64_t deadline);
+	int (*release)(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n);
+	int (*call)(struct ipc_endpoint *ep, struct ipc_msg *req, struct ipc_msg *rep,
+		    uint64_t deadline);
+	int (*start)(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t deadline);
+	int (*collect)(struct ipc_endpoint *ep, struct ipc_msg *rep, unsigned int n,
+		       uint64_t deadline);
+	int (*reply)(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len,
+		     int32_t result);
+	int (*reply_recv)(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len,
+			  int32_t result, struct ipc_msg *next, uint64_t deadline);
+	int (*gone)(struct ipc_endpoint *ep, const struct ipc_msg *req);
+};
+
+extern const struct ipc_kind ipc_ring_sender, ipc_ring_receiver, ipc_client, ipc_server;
+
+/*
+ * An endpoint. It lies in memory that reads as zeros in a forked child, so that `kind` is NULL
+ * there: the only mark of a process that did not attach.
+ */
+struct ipc_endpoint {
+	const struct ipc_kind *kind;
+	int		fd;
+	uint32_t	id;
+	void		*area[MSGC_AREAS];	/* NULL: this kind has no such area */
+	size_t		area_size[MSGC_AREAS];
+	uint64_t	*seen;			/* its word for the kernel: generation that it was told of */
+	void		*priv;			/* the kind's own */
+};
+
+/* The command WAIT, without a kick. Returns events, > 0; -ESHUTDOWN once the endpoint is dead. */
+int ipc_endpoint_wait(struct ipc_endpoint *ep, unsigned int events, uint64_t deadline);
+
+/* Of a slot's area, as slots follow each other in memory. */
+static inline uint64_t ipc_whole_pages(uint64_t size)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) / page * page;
+}
+
+/* The flags of a message, from those of an inbox line. */
+uint8_t ipc_msg_flags(uint8_t line);
+
+/*
+ * Copy a struct that starts with its size and may be younger or older than this library:
+ * -EINVAL shorter than @min, -E2BIG something set that is not known here.
+ */
+int ipc_copy_sized(void *to, size_t size, const void *from, size_t min);
+
+#endif
