@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli.h - what the verbs of msgchan share: exit codes, errors, arguments, sizes, tables, channels.
+ */
+#ifndef MSGCHAN_CLI_H
+#define MSGCHAN_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/uio.h>
+
+#include <linux/msgchan.h>
+#include <libipc.h>
+
+/* The exit status of every verb. */
+enum {
+	ST_OK,
+	ST_NOT_FOUND,
+	ST_USAGE,
+	ST_PERMISSION,
+	ST_NO_MODULE,
+	ST_TIMEOUT,
+	ST_PEER,		/* the peer died, or the outcome of a call is "maybe" */
+	ST_LOST,		/* messages were lost */
+	ST_FAILED,		/* anything else: busy, exists already, over quota, input or output error */
+};
+
+struct verb {
+	const char *name, *alias;
+	const char *summary;		/* a line in the list of verbs */
+	const char *help;		/* what --help prints */
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct verb verb_ls, verb_info, verb_who, verb_create, verb_rm, verb_wait, verb_send, verb_recv, verb_call, verb_serve,
+	verb_doctor;
+
+/* error.c */
+extern const char *verb_name;		/* of the running verb, for messages */
+int status_of(int err);
+int fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int complain(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int bad_option(void);
+int show_help(const struct verb *verb);
+
+/* args.c: each ends the program with ST_USAGE where the text is no such thing */
+#define TIME_FOREVER (~0ULL)
+uint64_t size_arg(const char *option, const char *text);
+uint64_t time_arg(const char *option, const char *text);
+uint64_t number_arg(const char *option, const char *text, uint64_t max);
+unsigned int perm_arg(const char *option, const char *text);
+const char *name_arg(int argc, char **argv, int at);
+uint64_t until(uint64_t timeout);
+
+/* units.c */
+#define SHOWN 32			/* bytes that are enough for every figure shown */
+uint64_t now_ns(void);
+char *show_size(char *buf, uint64_t bytes);
+char *show_time(char *buf, uint64_t ns);
+char *show_age(char *buf, uint64_t ns);
+
+/* escape.c */
+size_t escape(char *to, size_t room, const char *from, size_t len);
+void json_text(FILE *out, const char *text, size_t len);
+void json_payload(FILE *out, const void *data, size_t len);
+
+/* table.c */
+enum {
+	COL_NUMBER = 1,			/* a number in JSON, to the right in text */
+	COL_CLAIMED = 2,		/* as claimed by the sender: marked with a * */
+	COL_MORE = 4,			/* only shown when asked for */
+	COL_ALERT = 8,			/* coloured when it is not 0 */
+};
+
+struct column {
+	const char *name;
+	unsigned int flags;
+	const char *help;
+};
+
+struct table_options {
+	bool json, no_headings, bytes;
+	const char *columns;
+};
+
+/* The options of every verb that prints a table: for getopt_long, and what it does with them. */
+#define TABLE_SHORT "hJno:b"
+#define TABLE_LONG \
+	{ "help", no_argument, NULL, 'h' }, { "json", no_argument, NULL, 'J' }, { "noheadings", no_argument, NULL, 'n' }, \
+	{ "output", required_argument, NULL, 'o' }, { "bytes", no_argument, NULL, 'b' }
+#define TABLE_HELP \
+	"  -o, --output LIST  columns to print, by name; +LIST adds to the usual ones\n" \
+	"  -n, --noheadings   no line of headings\n" \
+	"  -b, --bytes        sizes in bytes, ages in nanoseconds\n" \
+	"  -J, --json         JSON: keys are the column names in lower case\n" \
+	"  -h, --help         this text\n"
+
+struct table;
+bool table_option(struct table_options *opt, int c);
+struct table *table_new(const char *name, const struct column *columns, unsigned int n, const struct table_options *opt);
+void table_row(struct table *t);
+void table_text(struct table *t, unsigned int column, const char *text);
+void table_count(struct table *t, unsigned int column, uint64_t n);
+void table_calls(struct table *t, unsigned int column, uint64_t n);
+void table_size(struct table *t, unsigned int column, uint64_t bytes);
+void table_age(struct table *t, unsigned int column, uint64_t ns);
+void table_print(struct table *t);
+void table_print_upright(struct table *t);
+void table_free(struct table *t);
+void columns_help(const struct column *columns, unsigned int n);
+
+/* terminal.c */
+bool use_colour(FILE *f);
+
+/* device.c: the kernel's own lists, through the UAPI */
+int device_open(void);
+int device_list(int dev, struct msgc_info **rows, size_t *n);
+int device_look(int dev, const char *name);
+int channel_info(int fd, struct msgc_info *info);
+int channel_peers(int fd, struct msgc_peer **rows, size_t *n);
+int look_up(const char *name, struct msgc_info *info);
+
+/* channels.c: a channel as a row */
+extern const struct column channel_columns[];
+extern const unsigned int n_channel_columns;
+void channel_row(struct table *t, const struct msgc_info *info, bool figures);
+#define WHO_SHOWN (4 * 16 + 16)		/* bytes for comm[pid], escaped */
+char *show_who(char *buf, const char *comm, int pid);
+const char *show_name(char *buf, const struct msgc_info *info);
+
+/* connect.c: the channel that a verb works with, and its place in it */
+struct connect {
+	const char *name;
+	unsigned int rights;		/* IPC_READ, IPC_WRITE */
+	uint64_t timeout;		/* of waiting for the name */
+	bool create, wait;
+	struct ipc_options options;	/* mode: which is wanted, also of a channel that exists */
+};
+
+int connect_channel(const struct connect *c, struct ipc_channel **ch, struct msgc_info *info);
+int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how, struct ipc_endpoint **ep);
+
+/* stop.c */
+void stop_on_signals(struct ipc_endpoint *ep);
+int stopped(void);
+int die_by(int sig);
+
+/* stream.c */
+int write_all(int fd, struct iovec *iov, unsigned int n);
+ssize_t read_some(int fd, void *buf, size_t room);
+int read_whole(int fd, char **data, size_t *len);
+
+/* progress.c */
+struct progress {
+	uint64_t start, shown, bytes, messages;
+	bool enabled;
+};
+void progress_begin(struct progress *p, bool payload_to_stdout);
+void progress_add(struct progress *p, uint64_t messages, uint64_t bytes);
+void progress_end(struct progress *p);
+
+/* command.c: results of a request for which there is none of the command's own, as those of env(1), timeout(1) and the shell */
+enum { RESULT_TIMEOUT = 124, RESULT_TOO_LONG, RESULT_CANNOT_RUN, RESULT_NO_COMMAND, RESULT_SIGNAL };
+int command_run(char **argv, const struct ipc_msg *req, uint64_t timeout, uint32_t *len);
+
+#endif

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+/*
+ * command.c - one run of a command: a request on its standard input, its standard output into the reply.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+extern char **environ;
+
+struct command {
+	pid_t pid;
+	uint64_t deadline;
+	int out;			/* its output, or -1 for a one-way message */
+	bool killed;			/* it took too long */
+};
+
+/* The request as a file: neither side waits for the other, however much they write. */
+static int request_file(const struct ipc_msg *req)
+{
+	struct iovec iov = { .iov_base = req->data, .iov_len = req->len };
+	int fd = memfd_create("request", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (write_all(fd, &iov, 1) || lseek(fd, 0, SEEK_SET)) {
+		close(fd);
+		return -EIO;
+	}
+	return fd;
+}
+
+/*
+ * A process group of its own, so that all of a pipeline can be ended; no handler and no ignored SIGPIPE of ours. All our fds are
+ * close-on-exec.
+ */
+static int spawn(char **argv, int in, int out, pid_t *pid)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t defaults;
+	int err;
+
+	sigemptyset(&defaults);
+	sigaddset(&defaults, SIGPIPE);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+	posix_spawnattr_setsigdefault(&attr, &defaults);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
+	if (out >= 0)
+		posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+	err = posix_spawnp(pid, argv[0], &files, &attr, argv, environ);
+	posix_spawn_file_actions_destroy(&files);
+	posix_spawnattr_destroy(&attr);
+	return -err;
+}
+
+/* Starts it, with only our end of the pipe left open here. */
+static int start(struct command *c, char **argv, const struct ipc_msg *req)
+{
+	int in = request_file(req), out[2] = { -1, -1 }, err;
+
+	if (in < 0)
+		return in;
+	if (!(req->flags & IPC_F_ONEWAY) && pipe2(out, O_CLOEXEC)) {
+		err = -errno;
+		close(in);
+		return err;
+	}
+	err = spawn(argv, in, out[1], &c->pid);
+	close(in);
+	close(out[1]);
+	if (err)
+		close(out[0]);
+	c->out = out[0];
+	return err;
+}
+
+static int milliseconds(const struct command *c)
+{
+	uint64_t now = now_ns();
+
+	if (c->deadline == IPC_FOREVER)
+		return -1;
+	return c->deadline > now ? (int)((c->deadline - now) / 1000000 % 1000000000) + 1 : 0;
+}
+
+/* Output is there, or its end; the time and a signal to stop end the command, and with it the output. */
+static void wait_for_output(struct command *c)
+{
+	struct pollfd p = { .fd = c->out, .events = POLLIN };
+	int n = poll(&p, 1, c->killed ? -1 : milliseconds(c));
+
+	if (n == 0) {
+		c->killed = true;
+		kill(-c->pid, SIGKILL);
+	} else if (n < 0 && stopped()) {
+		kill(-c->pid, SIGTERM);
+	}
+}
+
+/* All output: up to @room bytes at @buf, the rest is thrown away. Returns how much there was. */
+static size_t read_output(struct command *c, char *buf, size_t room)
+{
+	char rest[4096];
+	size_t len = 0;
+	ssize_t n;
+
+	do {
+		wait_for_output(c);
+		n = read(c->out, len < room ? buf + len : rest, len < room ? room - len : sizeof(rest));
+		len += n > 0 ? (size_t)n : 0;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return len;
+}
+
+static int finish(const struct command *c)
+{
+	int status = 0;
+
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (c->killed)
+		return RESULT_TIMEOUT;
+	return WIFSIGNALED(status) ? RESULT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* The reply stands at req->reply then, @len bytes; returns the result. */
+int command_run(char **argv, const struct ipc_msg *req, uint64_t timeout, uint32_t *len)
+{
+	struct command c = { .deadline = timeout == TIME_FOREVER ? IPC_FOREVER : ipc_in(timeout) };
+	int err = start(&c, argv, req), result;
+	size_t n = 0;
+
+	*len = 0;
+	if (err) {
+		notice("cannot run %s: %s", argv[0], strerror(-err));
+		return err == -ENOENT ? RESULT_NO_COMMAND : RESULT_CANNOT_RUN;
+	}
+	if (c.out >= 0) {
+		n = read_output(&c, req->reply, req->reply_cap);
+		close(c.out);
+	}
+	result = finish(&c);
+	if (n > req->reply_cap) {
+		notice("the output of %s is longer than a reply: %zu bytes, and there is room for %u", argv[0], n, req->reply_cap);
+		return RESULT_TOO_LONG;
+	}
+	*len = (uint32_t)n;
+	return result;
+}

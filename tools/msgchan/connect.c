@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+/*
+ * connect.c - the channel that a verb works with, opened or created, and a place in it; or why not.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static const char *rights_text(unsigned int rights, uint32_t mode)
+{
+	if (rights == IPC_READ)
+		return mode == IPC_RENDEZVOUS ? "serve" : "receive";
+	return mode == IPC_RENDEZVOUS ? "call" : "send";
+}
+
+/* What everybody may know of @name, from the list: false, and zeros, if it is not there. */
+static bool find_listed(const char *name, struct msgc_info *info)
+{
+	struct msgc_info *rows;
+	size_t n = 0, i;
+	int dev = device_open();
+
+	*info = (struct msgc_info){ 0 };
+	if (dev < 0)
+		return false;
+	if (!device_list(dev, &rows, &n)) {
+		for (i = 0; i < n && strcmp(rows[i].name, name); i++)
+			;
+		if (i < n)
+			*info = rows[i];
+		free(rows);
+	}
+	close(dev);
+	return info->id;
+}
+
+static int explain_denied(const struct connect *c)
+{
+	struct msgc_info info;
+
+	if (!find_listed(c->name, &info))
+		return fail(-EACCES, "%s", c->name);
+	return complain(ST_PERMISSION, "%s: no permission to %s: it belongs to uid %u, gid %u, its mode is %04o", c->name,
+			rights_text(c->rights, info.mode), info.uid, info.gid, info.perm & 0777U);
+}
+
+static int explain_open(const struct connect *c, int err)
+{
+	char age[SHOWN];
+
+	switch (-err) {
+	case ENOENT:
+		complain(ST_NOT_FOUND, "there is no channel '%s': create it with 'msgchan create %s'%s, or wait for it with --wait", c->name,
+			 c->name, c->options.mode == IPC_RENDEZVOUS && c->rights == IPC_WRITE ? "" : " or -c");
+		break;
+	case ETIMEDOUT:
+		complain(ST_TIMEOUT, "no channel '%s' appeared within %s", c->name, show_time(age, c->timeout));
+		break;
+	case EACCES:
+		explain_denied(c);
+		break;
+	default:
+		fail(err, "%s", c->name);
+	}
+	return err;
+}
+
+/* Both ends of a pipeline may say --create: whoever comes second opens what the first made. */
+static int open_or_create(const struct connect *c, struct ipc_channel **ch)
+{
+	uint64_t deadline = c->wait ? until(c->timeout) : IPC_NOW;
+	int err;
+
+	do {
+		err = ipc_open(c->name, c->rights, c->create ? IPC_NOW : deadline, ch);
+		if (err != -ENOENT || !c->create)
+			return err;
+		err = ipc_create(c->name, &c->options, ch);
+	} while (err == -EEXIST);
+	return err;
+}
+
+static int check_mode(const struct connect *c, const struct msgc_info *info)
+{
+	if (!c->options.mode || c->options.mode == info->mode)
+		return 0;
+	if (info->mode == IPC_RING)
+		complain(ST_USAGE, "%s is a ring channel: use 'msgchan send' and 'msgchan recv'", c->name);
+	else
+		complain(ST_USAGE, "%s is a rendezvous channel: use 'msgchan call' and 'msgchan serve'", c->name);
+	return -EINVAL;
+}
+
+/* Returns 0, or -errno after a message. */
+int connect_channel(const struct connect *c, struct ipc_channel **ch, struct msgc_info *info)
+{
+	int dev = device_open(), err;
+
+	if (dev < 0)
+		return dev;
+	close(dev);
+	err = open_or_create(c, ch);
+	if (err)
+		return explain_open(c, err);
+	err = channel_info(ipc_channel_fd(*ch), info);
+	if (err)
+		fail(err, "%s", c->name);
+	else
+		err = check_mode(c, info);
+	if (err)
+		ipc_close(*ch);
+	return err;
+}
+
+/* Who is in the one place for a receiver. */
+static void explain_busy(const char *name, struct ipc_channel *ch)
+{
+	struct msgc_peer *peers;
+	char who[WHO_SHOWN] = "somebody";
+	size_t n;
+
+	if (!channel_peers(ipc_channel_fd(ch), &peers, &n)) {
+		for (size_t i = 0; i < n; i++)
+			if (peers[i].role == MSGC_RECEIVER && peers[i].state == MSGC_LIVE)
+				show_who(who, peers[i].comm, peers[i].pid);
+		free(peers);
+	}
+	complain(ST_FAILED, "%s: %s receives already, and there is one place", name, who);
+}
+
+/* Returns 0, or -errno after a message. */
+int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how, struct ipc_endpoint **ep)
+{
+	int err = ipc_attach(ch, how, ep);
+
+	if (err == -EBUSY)
+		explain_busy(name, ch);
+	else if (err == -EUSERS)
+		complain(ST_FAILED, "%s: all places are taken; 'msgchan who %s' shows by whom", name, name);
+	else if (err == -EINVAL && how->ring)
+		complain(ST_USAGE, "%s: the channel allows no such ring ('msgchan info %s' shows its RINGMAX)", name, name);
+	else if (err)
+		fail(err, "%s: cannot attach", name);
+	return err;
+}

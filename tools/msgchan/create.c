@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+/*
+ * create.c - a named channel that stays until it is removed.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char help[] =
+	"Usage: msgchan create [OPTIONS] NAME\n\n"
+	"Create a channel. It is persistent, as it has to outlive this command: it stays until\n"
+	"'msgchan rm NAME', or until its network namespace or the module goes. (Channels that\n"
+	"'send -c', 'recv -c' and 'serve -c' make go with their last user.)\n\n"
+	"  -m, --mode MODE        ring (default) or rendezvous\n"
+	"  -p, --perm MODE        mode bits in octal: r receives or serves, w sends or calls;\n"
+	"                         default 0600\n"
+	"  -u, --owner USER[:GROUP]  who it belongs to, by name or number; default: you\n"
+	"      --senders N        most senders or clients at a time; default 64\n"
+	"      --receivers N      most receivers or servers at a time; default 8\n"
+	"      --persistent       accepted, and always so\n"
+	"ring:\n"
+	"      --ring SIZE        largest ring that a sender may bring; default 1M\n"
+	"rendezvous:\n"
+	"      --slots N          calls in flight per client; default 4\n"
+	"      --request-size SIZE  largest request; default 64K (also --request)\n"
+	"      --reply-size SIZE  largest reply; default 64K (also --reply)\n"
+	"      --many-servers     several servers, which must trust each other\n"
+	"      --redeliver        calls of a server that dies go to the next one\n"
+	"      --max-attempts N   with --redeliver: servers that may die of one call; default: any\n"
+	"                         number\n"
+	"  -h, --help             this text\n";
+
+enum { O_SENDERS = 256, O_RECEIVERS, O_RING, O_SLOTS, O_REQUEST, O_REPLY, O_MANY, O_REDELIVER, O_ATTEMPTS, O_PERSISTENT };
+
+static const struct option options[] = {
+	{ "mode", required_argument, NULL, 'm' },
+	{ "perm", required_argument, NULL, 'p' },
+	{ "owner", required_argument, NULL, 'u' },
+	{ "senders", required_argument, NULL, O_SENDERS },
+	{ "receivers", required_argument, NULL, O_RECEIVERS },
+	{ "persistent", no_argument, NULL, O_PERSISTENT },
+	{ "ring", required_argument, NULL, O_RING },
+	{ "slots", required_argument, NULL, O_SLOTS },
+	{ "request-size", required_argument, NULL, O_REQUEST },
+	{ "reply-size", required_argument, NULL, O_REPLY },
+	{ "many-servers", no_argument, NULL, O_MANY },
+	{ "redeliver", no_argument, NULL, O_REDELIVER },
+	{ "max-attempts", required_argument, NULL, O_ATTEMPTS },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 }
+};
+
+static uint32_t mode_arg(const char *text)
+{
+	if (!strcmp(text, "ring"))
+		return IPC_RING;
+	if (!strcmp(text, "rendezvous"))
+		return IPC_RENDEZVOUS;
+	exit(usage("--mode: '%s' is neither ring nor rendezvous", text));
+}
+
+static uint32_t user_id(const char *text)
+{
+	const struct passwd *pw = getpwnam(text);
+
+	return pw ? pw->pw_uid : (uint32_t)number_arg("--owner: no user", text, UINT32_MAX - 1);
+}
+
+static uint32_t group_id(const char *text)
+{
+	const struct group *gr = getgrnam(text);
+
+	return gr ? gr->gr_gid : (uint32_t)number_arg("--owner: no group", text, UINT32_MAX - 1);
+}
+
+/* USER, USER:GROUP or :GROUP */
+static void owner_arg(struct ipc_options *o, char *text)
+{
+	char *group = strchr(text, ':');
+
+	if (group)
+		*group++ = '\0';
+	o->flags |= IPC_OWNER;
+	o->uid = *text ? user_id(text) : UINT32_MAX;
+	o->gid = group && *group ? group_id(group) : UINT32_MAX;
+}
+
+/* A 0 would be the default, which is not what was meant. */
+static uint32_t limit_arg(const char *option, const char *text)
+{
+	uint32_t n = (uint32_t)number_arg(option, text, UINT32_MAX);
+
+	if (!n)
+		exit(usage("%s: at least 1", option));
+	return n;
+}
+
+static uint64_t room_arg(const char *option, const char *text)
+{
+	uint64_t n = size_arg(option, text);
+
+	if (!n)
+		exit(usage("%s: at least 1", option));
+	return n;
+}
+
+static bool option(struct ipc_options *o, int c)
+{
+	switch (c) {
+	case 'm':
+		o->mode = mode_arg(optarg);
+		return true;
+	case 'p':
+		o->perm = perm_arg("--perm", optarg);
+		return true;
+	case 'u':
+		owner_arg(o, optarg);
+		return true;
+	case O_SENDERS:
+		o->max_senders = limit_arg("--senders", optarg);
+		return true;
+	case O_RECEIVERS:
+		o->max_receivers = limit_arg("--receivers", optarg);
+		return true;
+	case O_PERSISTENT:
+		return true;
+	case O_RING:
+		o->ring_max = room_arg("--ring", optarg);
+		return true;
+	case O_SLOTS:
+		o->slots = limit_arg("--slots", optarg);
+		return true;
+	case O_REQUEST:
+		o->request = room_arg("--request-size", optarg);
+		return true;
+	case O_REPLY:
+		o->reply = room_arg("--reply-size", optarg);
+		return true;
+	case O_MANY:
+		o->flags |= IPC_MANY_SERVERS;
+		return true;
+	case O_REDELIVER:
+		o->flags |= IPC_REDELIVER;
+		return true;
+	case O_ATTEMPTS:
+		o->max_attempts = limit_arg("--max-attempts", optarg);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The kernel says EINVAL; this says of what. */
+static const char *misfit(const struct ipc_options *o)
+{
+	bool calls = o->slots || o->request || o->reply || o->max_attempts || o->flags & (IPC_MANY_SERVERS | IPC_REDELIVER);
+
+	if (o->mode == IPC_RING && calls)
+		return "--slots, --request-size, --reply-size, --many-servers, --redeliver and --max-attempts are for --mode rendezvous";
+	if (o->mode == IPC_RENDEZVOUS && o->ring_max)
+		return "--ring is for --mode ring";
+	if (o->max_attempts && !(o->flags & IPC_REDELIVER))
+		return "--max-attempts is for --redeliver";
+	return NULL;
+}
+
+static int explain(const char *name, const struct ipc_options *o, int err)
+{
+	switch (-err) {
+	case EEXIST:
+		return complain(ST_FAILED, "%s exists already; 'msgchan info %s' tells of it, 'msgchan rm %s' removes it", name, name, name);
+	case EPERM:
+		return complain(ST_PERMISSION, "%s: you may not give a channel to uid %d, gid %d", name, (int)o->uid, (int)o->gid);
+	case EDQUOT:
+		return complain(ST_FAILED, "%s: you have as many channels, or as much memory in them, as a user may have; "
+				"'msgchan doctor' shows the limits", name);
+	case EINVAL:
+		return complain(ST_USAGE, "%s: the module takes no such sizes or numbers (see the limits in msgchan(1))", name);
+	default:
+		return fail(err, "%s", name);
+	}
+}
+
+static int create(const char *name, const struct ipc_options *o)
+{
+	struct ipc_channel *ch;
+	int dev = device_open(), err;
+
+	if (dev < 0)
+		return status_of(dev);
+	err = ipc_create(name, o, &ch);
+	if (err)
+		return explain(name, o, err);
+	ipc_close(ch);
+	return ST_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	struct ipc_options o = { .size = sizeof(o), .mode = IPC_RING, .flags = IPC_PERSISTENT, .perm = 0600 };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "m:p:u:h", options, NULL)) != -1) {
+		if (c == 'h')
+			return show_help(&verb_create);
+		if (!option(&o, c))
+			return bad_option();
+	}
+	if (misfit(&o))
+		return usage("%s", misfit(&o));
+	return create(name_arg(argc, argv, optind), &o);
+}
+
+const struct verb verb_create = { "create", NULL, "create a channel that stays until it is removed", help, run };

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+/*
+ * device.c - what the kernel says of all channels, asked directly: no peer has to help.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define DEVICE "/dev/msgchan"
+
+/* The device, or a message: returns an fd or -errno. */
+int device_open(void)
+{
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	int err = errno;
+
+	if (fd >= 0)
+		return fd;
+	if (err == ENOENT || err == ENXIO || err == ENODEV) {
+		complain(ST_NO_MODULE, "there is no " DEVICE ": load the module with 'modprobe msgchan'");
+		return -ENODEV;
+	}
+	if (err == EACCES)
+		complain(ST_PERMISSION, DEVICE ": permission denied; it should have mode 0666 ('msgchan doctor' tells more)");
+	else
+		fail(-err, DEVICE);
+	return -err;
+}
+
+/* All rows of a LIST or PEERS, which the caller frees. */
+static int read_rows(int fd, unsigned long command, uint32_t kind, size_t row_size, void **rows, size_t *n)
+{
+	struct msgc_rows ask = { .size = sizeof(ask), .kind = kind, .row_size = (uint32_t)row_size, .max = 64 };
+	char *buf = NULL;
+	int got;
+
+	*n = 0;
+	for (;;) {
+		char *more = realloc(buf, (*n + ask.max) * row_size);
+
+		if (!more) {
+			free(buf);
+			return -ENOMEM;
+		}
+		buf = more;
+		ask.buf = (uintptr_t)(buf + *n * row_size);
+		got = ioctl(fd, command, &ask);
+		if (got <= 0)
+			break;
+		*n += (size_t)got;
+	}
+	if (got < 0) {
+		got = -errno;
+		free(buf);
+		return got;
+	}
+	*rows = buf;
+	return 0;
+}
+
+int device_list(int dev, struct msgc_info **rows, size_t *n)
+{
+	return read_rows(dev, MSGC_LIST, MSGC_ROW_CHANNEL, sizeof(**rows), (void **)rows, n);
+}
+
+int channel_peers(int fd, struct msgc_peer **rows, size_t *n)
+{
+	return read_rows(fd, MSGC_PEERS, MSGC_ROW_ENDPOINT, sizeof(**rows), (void **)rows, n);
+}
+
+/* #17 is the channel with that number, which is how unnamed ones are called. */
+static bool is_id(const char *name)
+{
+	return name[0] == '#' && name[1] && name[strspn(name + 1, "0123456789") + 1] == '\0';
+}
+
+/* A channel fd without rights, only for looking: returns it or -errno. */
+int device_look(int dev, const char *name)
+{
+	struct msgc_open open = { .size = sizeof(open), .flags = MSGC_LOOK };
+	int fd;
+
+	if (is_id(name))
+		open.id = strtoull(name + 1, NULL, 10);
+	else
+		strncpy(open.name, name, sizeof(open.name) - 1);
+	fd = ioctl(dev, MSGC_OPEN, &open);
+	return fd < 0 ? -errno : fd;
+}
+
+int channel_info(int fd, struct msgc_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->size = sizeof(*info);
+	return ioctl(fd, MSGC_INFO, info) < 0 ? -errno : 0;
+}
+
+static void explain_look(const char *name, int err)
+{
+	if (err == -ENOENT)
+		complain(ST_NOT_FOUND, "there is no channel '%s'; 'msgchan ls' shows those that there are", name);
+	else if (err == -EACCES)
+		complain(ST_PERMISSION, "%s: permission denied: it is open to its owner, to those whom its mode lets in, and to root", name);
+	else
+		fail(err, "%s", name);
+}
+
+/* @name's fd for looking and its figures, or a message: returns an fd or -errno. */
+int look_up(const char *name, struct msgc_info *info)
+{
+	int dev = device_open(), fd, err;
+
+	if (dev < 0)
+		return dev;
+	fd = device_look(dev, name);
+	close(dev);
+	if (fd < 0) {
+		explain_look(name, fd);
+		return fd;
+	}
+	err = channel_info(fd, info);
+	if (err) {
+		fail(err, "%s", name);
+		close(fd);
+		return err;
+	}
+	return fd;
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+/*
+ * who.c - the endpoints of a channel, with the identity that the kernel saw when they attached.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+enum {
+	W_WHO, W_ROLE, W_STATE, W_PID, W_UID, W_GID, W_COMM, W_ID, W_RING, W_LAG, W_HIWAT, W_HELD, W_LOST, W_REDELIV, W_REFUSED,
+	W_KICKS, W_NEEDLESS, W_WAITS, W_TAIL, W_HEAD, W_AGE, N_COLUMNS
+};
+
+static const struct column columns[] = {
+	[W_WHO] = { "WHO", 0, "comm[pid] of the process that attached" },
+	[W_ROLE] = { "ROLE", 0, "sender, receiver, client or server" },
+	[W_STATE] = { "STATE", 0, "live, standby, left, died or revoked" },
+	[W_PID] = { "PID", COL_NUMBER | COL_MORE, "0: not in this pid namespace" },
+	[W_UID] = { "UID", COL_NUMBER, "effective user when it attached" },
+	[W_GID] = { "GID", COL_NUMBER | COL_MORE, "effective group when it attached" },
+	[W_COMM] = { "COMM", COL_MORE, "name of the process" },
+	[W_ID] = { "ID", COL_NUMBER | COL_MORE, "endpoint id, 'peer' of its messages" },
+	[W_RING] = { "RING", COL_NUMBER, "bytes of a sender's ring" },
+	[W_LAG] = { "LAG", COL_NUMBER, "bytes published and not released" },
+	[W_HIWAT] = { "HIWAT", COL_NUMBER | COL_CLAIMED | COL_MORE, "the highest LAG so far" },
+	[W_HELD] = { "HELD", COL_NUMBER, "calls that a server holds" },
+	[W_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT, "messages that were dropped" },
+	[W_REDELIV] = { "REDELIV", COL_NUMBER | COL_ALERT, "messages or calls given again" },
+	[W_REFUSED] = { "REFUSED", COL_NUMBER | COL_ALERT, "peers that broke the protocol with it" },
+	[W_KICKS] = { "KICKS", COL_NUMBER, "wake-ups that it gave" },
+	[W_NEEDLESS] = { "NEEDLESS", COL_NUMBER | COL_MORE, "of these, with nobody asleep" },
+	[W_WAITS] = { "WAITS", COL_NUMBER, "times that it went to sleep" },
+	[W_TAIL] = { "TAIL", COL_NUMBER | COL_MORE, "position up to which it published" },
+	[W_HEAD] = { "HEAD", COL_NUMBER | COL_MORE, "position up to which all was released" },
+	[W_AGE] = { "AGE", COL_NUMBER, "since it attached" },
+};
+
+static const char help[] =
+	"Usage: msgchan who [OPTIONS] NAME|#ID\n\n"
+	"List the endpoints of a channel: who they are, what they hold.\n\n"
+	TABLE_HELP
+	"  -H, --columns      what the columns are\n";
+
+static const struct option options[] = { TABLE_LONG, { "columns", no_argument, NULL, 'H' }, { 0 } };
+
+static const char *role_text(const struct msgc_peer *p, uint32_t mode)
+{
+	if (p->role == MSGC_SENDER)
+		return mode == MSGC_RING ? "sender" : "client";
+	return mode == MSGC_RING ? "receiver" : "server";
+}
+
+static const char *state_text(uint32_t state)
+{
+	static const char *const text[] = { "free", "live", "standby", "left", "died", "revoked" };
+
+	return state < sizeof(text) / sizeof(text[0]) ? text[state] : "?";
+}
+
+static void identity(struct table *t, const struct msgc_peer *p, uint32_t mode)
+{
+	char who[WHO_SHOWN];
+
+	table_text(t, W_WHO, show_who(who, p->comm, p->pid));
+	table_text(t, W_ROLE, role_text(p, mode));
+	table_text(t, W_STATE, state_text(p->state));
+	table_count(t, W_PID, (uint32_t)p->pid);
+	table_count(t, W_UID, p->uid);
+	table_count(t, W_GID, p->gid);
+	snprintf(who, sizeof(who), "%.16s", p->comm);
+	table_text(t, W_COMM, who);
+	table_count(t, W_ID, p->id);
+	table_age(t, W_AGE, now_ns() - p->since_ns);
+}
+
+static void ring_figures(struct table *t, const struct msgc_peer *p)
+{
+	if (p->role != MSGC_SENDER)
+		return;
+	table_size(t, W_RING, p->ring);
+	table_size(t, W_LAG, p->tail - p->head);
+	table_size(t, W_HIWAT, p->hiwat);
+	table_count(t, W_LOST, p->lost);
+	table_count(t, W_TAIL, p->tail);
+	table_count(t, W_HEAD, p->head);
+}
+
+static void row(struct table *t, const struct msgc_peer *p, uint32_t mode)
+{
+	table_row(t);
+	identity(t, p, mode);
+	if (mode == MSGC_RING)
+		ring_figures(t, p);
+	else if (p->role == MSGC_RECEIVER)
+		table_count(t, W_HELD, p->held);
+	table_count(t, W_REDELIV, p->redelivered);
+	table_count(t, W_REFUSED, p->refused);
+	table_count(t, W_KICKS, p->kicks);
+	table_count(t, W_NEEDLESS, p->needless);
+	table_count(t, W_WAITS, p->waits);
+}
+
+static int print(int fd, const char *name, const struct msgc_info *info, const struct table_options *opt)
+{
+	struct msgc_peer *peers;
+	struct table *t;
+	size_t n;
+	int err = channel_peers(fd, &peers, &n);
+
+	if (err)
+		return fail(err, "%s", name);
+	t = table_new("endpoints", columns, N_COLUMNS, opt);
+	for (size_t i = 0; i < n; i++)
+		row(t, &peers[i], info->mode);
+	table_print(t);
+	table_free(t);
+	free(peers);
+	return ST_OK;
+}
+
+static int run(int argc, char **argv)
+{
+	struct table_options opt = { 0 };
+	struct msgc_info info;
+	const char *name;
+	int c, fd;
+
+	while ((c = getopt_long(argc, argv, TABLE_SHORT "H", options, NULL)) != -1) {
+		if (c == 'h')
+			return show_help(&verb_who);
+		if (c == 'H') {
+			columns_help(columns, N_COLUMNS);
+			return ST_OK;
+		}
+		if (!table_option(&opt, c))
+			return bad_option();
+	}
+	name = name_arg(argc, argv, optind);
+	fd = look_up(name, &info);
+	if (fd < 0)
+		return status_of(fd);
+	c = print(fd, name, &info, &opt);
+	close(fd);
+	return c;
+}
+
+const struct verb verb_who = { "who", NULL, "list the endpoints of a channel", help, run };
