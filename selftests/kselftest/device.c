@@ -364,8 +364,8 @@ TEST_F(device, open_refuses)
 	__u64 id = info(chan).id;
 
 	EXPECT_EQ(-ENOENT, open_name(self->dev, "her", MSGC_READ));
-	EXPECT_EQ(-ENOENT, open_name(self->dev, "heree", MSGC_READ));
-	EXPECT_EQ(-ENOENT, open_name(self->dev, "heree", MSGC_LOOK));
+	EXPECT_EQ(-ENOENT, open_name(self->dev, "here2", MSGC_READ));
+	EXPECT_EQ(-ENOENT, open_name(self->dev, "here2", MSGC_LOOK));
 	EXPECT_EQ(-EINVAL, open_name(self->dev, "", MSGC_READ));
 	EXPECT_EQ(-EINVAL, open_name(self->dev, "a b", MSGC_READ));
 	EXPECT_EQ(-EINVAL, open_name(self->dev, "here", 0));
