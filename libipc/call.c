@@ -2,8 +2,8 @@
 /*
  * The client of a rendezvous channel: its call slots, from reservation to outcome.
  *
- * Two parties say what a slot is doing. The kernel, in the slot's inbox line: who has the memory, and
- * the outcome. We, in `use` below: what our application has of it. A slot is free only if both agree.
+ * Two parties say what a slot is doing. The kernel, in its inbox line: who has the memory, and the
+ * outcome. We, in `use`: what our application has of it. A slot is free only if both agree.
  */
 #include <string.h>
 

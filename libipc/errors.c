@@ -38,6 +38,7 @@ static const struct {
 	{ EDQUOT,	"limit of this user reached" },
 	{ ECANCELED,	"canceled" },
 	{ EOWNERDEAD,	"the server died while it held the call" },
+	{ -1, NULL },
 };
 
 IPC_API const char *ipc_strerror(int err)
@@ -45,7 +46,7 @@ IPC_API const char *ipc_strerror(int err)
 	const char *text;
 
 	err = err < 0 ? -err : err;
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	for (unsigned int i = 0; texts[i].text; i++)
 		if (texts[i].err == err)
 			return texts[i].text;
 	text = strerrordesc_np(err);

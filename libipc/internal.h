@@ -57,7 +57,7 @@ struct ipc_endpoint {
 	uint32_t	id;
 	void		*area[MSGC_AREAS];	/* NULL: this kind has no such area */
 	size_t		area_size[MSGC_AREAS];
-	uint64_t	*seen;			/* its word for the kernel: generation that it was told of */
+	uint64_t	*seen;			/* its word: the generation it was told of */
 	void		*priv;			/* the kind's own */
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
-/* Who is at the other end, and who keeps us waiting: the kernel's rows of PEERS, as facts and as a sentence. */
+/* Who is at the other end, and who keeps us waiting: rows of PEERS, as facts and as a sentence. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

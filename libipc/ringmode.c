@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
-/* Ring mode: the engine of ring.c on the mappings of an endpoint, with commands for its callbacks. */
+/* Ring mode: the engine of ring.c on an endpoint's mappings, with commands for its callbacks. */
 #include <string.h>
 
 #include "internal.h"
@@ -59,7 +59,7 @@ static void fill_map(struct ipc_ring_map *map, const struct ipc_endpoint *ep,
 }
 
 /* A look at shared memory and a pause take about this long; the engine counts looks. */
-#define LOOK_NS 32
+#define LOOK_NS 50
 
 static unsigned int looks(uint64_t spin_ns)
 {

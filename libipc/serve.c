@@ -2,7 +2,7 @@
 /*
  * The server of a rendezvous channel: requests that it holds, from RECV to REPLY.
  *
- * What the kernel wrote into our inbox is trusted; the requests are the clients' memory and are not.
+ * What the kernel wrote into our inbox is trusted; requests are their clients' memory and are not.
  * Nothing is kept here: a request is known by the id of its call, which the kernel checks.
  */
 #include <string.h>
