@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * core.h - the module's objects and who owns them.
+ *
+ *	registry   the channels of one network namespace, and their names
+ *	channel    parameters, the status area, the table of members
+ *	endpoint   one attached sender or receiver (client or server): its pages, its identity, its wait queue
+ *	owner      a process that has endpoints: with its death they die
+ *	payers     the users that an object is charged to
+ *
+ * References: device file -> registry; channel file -> channel; endpoint file -> endpoint -> channel -> registry. A channel's table
+ * holds its members, also dead ones whose ring is not drained; that cycle is cut when the channel's last user (an open file
+ * with rights, an endpoint, or persistence) goes.
+ *
+ * Lock order, outermost first:
+ *	registry->lock		mutex	names and ids, users of channels
+ *	channel->zapping	mutex	one zap of all peers' windows at a time
+ *	channel->members	mutex	attach, death, reaping, the list of open endpoints
+ *	endpoint->map_lock	rwsem	faults against revocation; inside mmap_lock when taken by a fault
+ *	mapping->i_mmap_rwsem		(unmap_mapping_range)
+ *	channel->lock		spin	lines, armed bits, calls: everything that waiting and waking looks at
+ *	endpoint->timer_lock, wait queues, users_lock
+ * owners_lock (mutex, owner.c) nests inside nothing and is dropped before `members` is taken. ->mmap and ->fault never take `members`.
+ * Under channel->lock: no user copies, no allocation, no fput.
+ */
+#ifndef MSGC_CORE_H
+#define MSGC_CORE_H
+
+#include <linux/fs.h>
+#include <linux/hrtimer.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/poll.h>
+#include <linux/rbtree.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <linux/msgchan.h>
+
+#include "compat.h"
+
+#define MSGC_FEATURES_OFFERED	0ULL
+
+/* ---- user.c: quotas ---- */
+enum msgc_resource { MSGC_BYTES, MSGC_CHANNELS, MSGC_ENDPOINTS, MSGC_RESOURCES };
+struct msgc_user;
+struct msgc_payers {
+	refcount_t ref;
+	unsigned int nr;
+	struct msgc_user *user[];
+};
+
+struct msgc_payers *msgc_payers_of_current(void);
+struct msgc_payers *msgc_payers_get(struct msgc_payers *payers);
+void msgc_payers_put(struct msgc_payers *payers);
+int msgc_charge(struct msgc_payers *payers, enum msgc_resource what, u64 n);
+void msgc_uncharge(struct msgc_payers *payers, enum msgc_resource what, u64 n);
+kuid_t msgc_payer_uid(const struct msgc_payers *payers, unsigned int i);
+bool msgc_payers_have(const struct msgc_payers *payers, kuid_t uid);
+
+/* ---- region.c: pages that have one writing party, and every mapping of them ---- */
+struct msgc_region {
+	struct page **pages;
+	unsigned int nr;
+};
+
+int msgc_region_alloc(struct msgc_region *region, u64 bytes);
+void msgc_region_free(struct msgc_region *region);
+static inline u64 msgc_region_bytes(const struct msgc_region *region)
+{
+	return (u64)region->nr << PAGE_SHIFT;
+}
+static inline void *msgc_region_at(const struct msgc_region *region, u64 offset)
+{
+	return page_address(region->pages[offset >> PAGE_SHIFT]) + offset_in_page(offset);
+}
+
+/* ---- registry.c ---- */
+struct msgc_registry {
+	struct kref ref;
+	struct mutex lock;		/* everything below, and `users` and the nodes of its channels */
+	struct rb_root names;
+	struct xarray channels;		/* by id */
+	u64 generation;			/* of the set of names; also read without the lock by poll */
+	bool dead;			/* its namespace is gone */
+	wait_queue_head_t wait;		/* device files that poll */
+};
+
+int msgc_registry_init(void);
+void msgc_registry_exit(void);
+struct msgc_registry *msgc_registry_of_current(void);
+void msgc_registry_put(struct msgc_registry *reg);
+void msgc_registry_changed(struct msgc_registry *reg);	/* lock held */
+
+/* ---- channel.c ---- */
+struct msgc_member {			/* one index of a channel; its line stands in the status area */
+	struct msgc_endpoint *ep;	/* NULL: free, or being reaped. Written under members and lock; read under either or under a map_lock */
+	u32 gen;			/* of the last id given out */
+	u64 freed_ns;			/* when and by whom it was freed: counts as his for a while */
+	struct msgc_payers *freed_by;
+	struct list_head free;		/* in channel->free[role], least recently freed first */
+};
+
+struct msgc_channel {
+	struct kref ref;
+	u64 id, created_ns;
+
+	/* registry->lock */
+	struct msgc_registry *registry;
+	struct rb_node node;		/* in names, while named */
+	unsigned int users;		/* files with rights, endpoints' files, persistence */
+	bool named, persistent;
+	char name[MSGC_NAME];
+
+	/* fixed at CREATE */
+	struct msgc_create par;
+	struct user_namespace *user_ns;	/* the creator's */
+	kuid_t uid;
+	kgid_t gid;
+	struct pid *creator;
+	char comm[TASK_COMM_LEN];
+	struct msgc_payers *payers;	/* of the status area */
+	struct msgc_region status;
+	struct msgc_status *st;		/* its first page */
+	u32 nr_members;
+
+	struct mutex members;		/* membership: attach, death, reaping; `open`, `free`, `fresh` */
+	struct list_head open;		/* endpoints whose file is open: those that may have mappings */
+	struct list_head free[2];	/* by role - 1 */
+	u32 fresh[2];			/* numbers below were used at some time */
+	struct work_struct reap;
+	struct mutex zapping;		/* outside of members: the endpoints' `zap` nodes */
+
+	spinlock_t lock;		/* lines and header of the status area, and all below; never taken in hard interrupts */
+	wait_queue_head_t wait;		/* channel files that poll */
+	struct msgc_endpoint *receiver;	/* ring: the live receiver */
+	struct list_head queue;		/* rendezvous: waiting calls, in order */
+	u32 queued, servers;		/* rendezvous: waiting calls, live servers */
+	u64 call_gen;			/* rendezvous: number of calls handed out, part of their id */
+	u64 lost, redelivered, kicks;	/* for INFO */
+
+	struct msgc_member member[];	/* receivers first, then senders */
+};
+
+int msgc_channel_create(struct msgc_registry *reg, void __user *arg);
+int msgc_channel_open(struct msgc_registry *reg, void __user *arg);
+int msgc_channel_unlink(struct msgc_registry *reg, void __user *arg);
+void msgc_channels_orphan(struct msgc_registry *reg);
+struct msgc_channel *msgc_channel_next(struct msgc_registry *reg, u64 after);
+bool msgc_channel_may_open(const struct msgc_channel *ch, u32 rights);
+bool msgc_channel_may_look(const struct msgc_channel *ch);
+bool msgc_channel_may_own(const struct msgc_channel *ch);
+void msgc_channel_put(struct msgc_channel *ch);
+void msgc_channel_use(struct msgc_channel *ch);
+void msgc_channel_unuse(struct msgc_channel *ch);
+
+static inline bool msgc_is_ring(const struct msgc_channel *ch)
+{
+	return ch->par.mode == MSGC_RING;
+}
+
+/* ---- endpoint.c ---- */
+struct msgc_txn;
+struct msgc_hold;
+struct msgc_endpoint {
+	struct kref ref;		/* the file, the channel's table, whoever works on it */
+	struct msgc_channel *ch;	/* referenced */
+	u32 id, index, number, role, flags;
+	u64 since;			/* generation that made it a member */
+
+	/* identity: the attaching process, then */
+	struct msgc_owner *owner;
+	struct list_head of_owner;	/* owners_lock */
+	struct pid *pid;		/* its thread group; whoever else gives commands gets EPERM */
+	kuid_t uid;
+	kgid_t gid;
+	char comm[TASK_COMM_LEN];
+	u64 since_ns;
+	struct msgc_payers *payers;
+	u64 charged;			/* bytes */
+
+	struct msgc_area area[MSGC_AREAS];
+	struct msgc_region own, inbox, data, peer;	/* what it pays for; peer: a client's replies */
+	struct page *scratch;		/* what its writable mappings show once it is dead */
+	struct address_space mapping;	/* of its file: its mappings and nobody else's */
+	struct rw_semaphore map_lock;	/* faults (read) against death and revocation (write); protects `dead` in faults */
+	bool dead;			/* written under members, map_lock and channel->lock: any of them to read */
+
+	struct list_head open;		/* channel->members */
+	struct list_head zap;		/* channel->zapping */
+	struct msgc_line *line;		/* channel->lock */
+	u64 head_seen;			/* sender: greatest head believed so far; channel->lock */
+	u64 refused;			/* sender: receivers' bits; receiver: nothing; channel->lock */
+	bool found;			/* receiver: there were rings when it attached */
+	bool discarded;			/* dead, and what it left is given up; channel->lock */
+
+	wait_queue_head_t wait;
+	atomic_t interrupted;		/* INTERRUPT: the next wait ends */
+	struct hrtimer timer;		/* wakes `wait`; armed lazily */
+	spinlock_t timer_lock;		/* starting it */
+	u64 timer_at;			/* when it will ring; U64_MAX: not armed */
+	atomic64_t kicks, needless;
+
+	/* rendezvous: channel->lock */
+	struct msgc_txn *txn;		/* client: one per slot */
+	struct msgc_hold *hold;		/* server: one per inbox entry */
+	struct list_head holding;	/* server: the calls that it holds, in the order of taking */
+	u32 nr_holds;			/* server: fixed at attach */
+	u32 free_hold;			/* server: the first free one */
+	u32 taken;			/* calls that it holds; client: its calls that a server holds */
+};
+
+union msgc_hot {			/* the 16 bytes of a command */
+	struct msgc_wait wait;
+	struct msgc_none none;
+	struct msgc_refuse refuse;
+	struct msgc_call call;
+	struct msgc_cancel cancel;
+	struct msgc_recv recv;
+	struct msgc_reply reply;
+};
+
+extern const struct file_operations msgc_endpoint_fops;
+int msgc_endpoint_attach(struct msgc_channel *ch, u32 rights, void __user *arg);
+void msgc_endpoint_put(struct msgc_endpoint *ep);
+
+static inline bool msgc_is_sender(const struct msgc_endpoint *ep)
+{
+	return ep->role == MSGC_SENDER;
+}
+
+/* ---- death.c: the end of an endpoint, and what becomes of what it leaves ---- */
+void msgc_endpoint_die(struct msgc_endpoint *ep, u32 state);
+void msgc_reap_later(struct msgc_channel *ch);
+void msgc_reap_work(struct work_struct *work);
+void msgc_zap_peer_everywhere(struct msgc_endpoint *peer);
+void msgc_member_free(struct msgc_endpoint *ep);	/* members held */
+void msgc_members_discard(struct msgc_channel *ch);
+int msgc_channel_evict(struct msgc_channel *ch, void __user *arg);
+
+/* ---- owner.c: an endpoint dies with the process that attached it ---- */
+int msgc_owner_add(struct msgc_endpoint *ep);
+void msgc_owner_remove(struct msgc_endpoint *ep);
+bool msgc_owner_exiting(const struct msgc_endpoint *ep);
+
+/* ---- region.c ---- */
+int msgc_mmap(struct file *file, struct vm_area_struct *vma);
+void msgc_zap_writable(struct msgc_endpoint *ep);	/* map_lock held for writing */
+void msgc_zap_peer(struct msgc_endpoint *ep, const struct msgc_endpoint *peer);
+
+/* ---- status.c: the kernel-written area; all but init under channel->lock ---- */
+u64 msgc_status_bytes(const struct msgc_create *par);
+void msgc_status_init(struct msgc_channel *ch);
+void msgc_line_publish(struct msgc_endpoint *ep);
+void msgc_line_set_state(struct msgc_endpoint *ep, u32 state);
+void msgc_generation_bump(struct msgc_channel *ch);	/* and wakes every member */
+
+/* ---- wait.c: sleeping with a deadline, an interrupt and a timer ---- */
+u64 msgc_deadline_to_host(u64 deadline);		/* from the caller's time namespace */
+u64 msgc_deadline_to_user(u64 deadline);		/* to the caller's */
+int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline);
+void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline);
+enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer);
+void msgc_wake_sync(struct msgc_endpoint *ep);		/* under or after the channel->lock section it is about */
+
+/* ---- ring.c: readable, writable, end; WAIT, KICK, REFUSE. All but the commands under channel->lock ---- */
+u32 msgc_events(struct msgc_endpoint *ep);		/* of either mode */
+void msgc_arm(struct msgc_endpoint *ep);
+u64 msgc_ring_tail(struct msgc_endpoint *sender);
+u64 msgc_ring_head(struct msgc_endpoint *sender);	/* may refuse the pair */
+u64 msgc_ring_held(struct msgc_endpoint *receiver);	/* bytes taken and not released */
+bool msgc_ring_drained(struct msgc_endpoint *sender);	/* of a dead one */
+void msgc_ring_joined(struct msgc_endpoint *ep);
+void msgc_ring_gone(struct msgc_endpoint *ep);		/* a receiver's takeover, a sender's end */
+long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_kick(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg);
+
+/* ---- call.c: rendezvous, the states of a call ---- */
+int msgc_call_init(struct msgc_endpoint *ep);		/* allocates txn or hold, before the endpoint is visible */
+void msgc_call_free(struct msgc_endpoint *ep);
+void msgc_call_joined(struct msgc_endpoint *ep);	/* channel->lock: live now */
+void msgc_call_gone(struct msgc_endpoint *ep);		/* channel->lock: dead now */
+bool msgc_call_drained(struct msgc_endpoint *ep);	/* channel->lock: nobody holds a call of this dead client */
+u32 msgc_call_events(struct msgc_endpoint *ep);		/* channel->lock: MSGC_IN, MSGC_OUT */
+long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_cancel(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_recv(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_reply(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg);
+
+/* ---- info.c: LIST, INFO, PEERS, fdinfo ---- */
+int msgc_list(struct msgc_registry *reg, void __user *arg);
+int msgc_info(struct msgc_channel *ch, u32 rights, void __user *arg);
+int msgc_peers(struct msgc_channel *ch, void __user *arg);
+void msgc_show_channel(struct seq_file *m, struct msgc_channel *ch, u32 rights);
+void msgc_show_endpoint(struct seq_file *m, struct msgc_endpoint *ep);
+
+/* ---- main.c ---- */
+extern struct workqueue_struct *msgc_wq;
+extern struct page *msgc_zero_page;		/* what revoked strides show to readers */
+int msgc_copy_in(void *to, size_t known, size_t first, const void __user *from);
+
+#endif

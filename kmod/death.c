@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * death.c - the end of an endpoint, and of what it leaves behind.
+ *
+ * However it comes (its process, DETACH, EVICT, its last reference), the first one wins, in this order (docs/protocol.md 13):
+ *
+ *	1  the state changes under map_lock
+ *	2  every writable mapping is zapped; later accesses show its scratch page
+ *	3  its words are read once, into the lines
+ *	4  only then do others learn of it
+ *
+ * A dead sender stays in the table until its ring is drained, a dead client until its last call is let go, anybody until evicted.
+ * Then the reaper (a work item of the channel) takes it out: REVOKED, barrier, zapped in every peer's window, index free. It holds no
+ * lock while it waits for a peer's map_lock: a member that is slow in a fault delays nobody's funeral.
+ */
+#include <linux/cred.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "core.h"
+
+static void stop_writing(struct msgc_endpoint *ep)
+{
+	down_write(&ep->map_lock);
+	spin_lock(&ep->ch->lock);
+	WRITE_ONCE(ep->dead, true);		/* 1 */
+	spin_unlock(&ep->ch->lock);
+	msgc_zap_writable(ep);			/* 2 */
+	up_write(&ep->map_lock);
+}
+
+static void bequeath(struct msgc_endpoint *ep, u32 state)
+{
+	spin_lock(&ep->ch->lock);
+	if (msgc_is_ring(ep->ch))		/* 3 */
+		msgc_ring_gone(ep);
+	else
+		msgc_call_gone(ep);
+	msgc_line_set_state(ep, state);		/* 4 */
+	msgc_generation_bump(ep->ch);
+	spin_unlock(&ep->ch->lock);
+}
+
+void msgc_endpoint_die(struct msgc_endpoint *ep, u32 state)
+{
+	struct msgc_channel *ch = ep->ch;
+
+	mutex_lock(&ch->members);
+	if (ep->since && !ep->dead) {
+		stop_writing(ep);
+		bequeath(ep, state);
+		msgc_reap_later(ch);
+	}
+	mutex_unlock(&ch->members);
+}
+
+/* ---- reaping ---- */
+
+/* The reference is the work's; the caller has one too, so this is never the last put. */
+void msgc_reap_later(struct msgc_channel *ch)
+{
+	kref_get(&ch->ref);
+	if (!queue_work(msgc_wq, &ch->reap))
+		msgc_channel_put(ch);
+}
+
+/* Nobody needs what it left. channel->lock held. */
+static bool finished(struct msgc_endpoint *ep)
+{
+	if (!ep->since || ep->line->state == MSGC_LIVE)
+		return false;
+	if (ep->discarded || !msgc_is_sender(ep))
+		return true;
+	return msgc_is_ring(ep->ch) ? msgc_ring_drained(ep) : msgc_call_drained(ep);
+}
+
+/* Takes one finished member out of the table; its reference goes to the caller. */
+static struct msgc_endpoint *unlink_finished(struct msgc_channel *ch)
+{
+	struct msgc_endpoint *ep = NULL;
+	u32 i;
+
+	mutex_lock(&ch->members);
+	spin_lock(&ch->lock);
+	for (i = 0; i < ch->nr_members; i++) {
+		if (!ch->member[i].ep || !finished(ch->member[i].ep))
+			continue;
+		ep = ch->member[i].ep;
+		WRITE_ONCE(ch->member[i].ep, NULL);
+		msgc_line_set_state(ep, MSGC_REVOKED);
+		msgc_generation_bump(ch);
+		break;
+	}
+	spin_unlock(&ch->lock);
+	mutex_unlock(&ch->members);
+	smp_mb();	/* REVOKED before the zeros: pairs with the reader's load of the state after it copied a record */
+	return ep;
+}
+
+/* Those who may have mappings of a stride now. Who attaches later finds what the table says by then. */
+static void collect_open(struct msgc_channel *ch, const struct msgc_endpoint *peer, struct list_head *batch)
+{
+	struct msgc_endpoint *ep;
+
+	lockdep_assert_held(&ch->zapping);
+	mutex_lock(&ch->members);
+	list_for_each_entry(ep, &ch->open, open) {
+		if (ep->role == peer->role)
+			continue;
+		kref_get(&ep->ref);
+		list_add(&ep->zap, batch);
+	}
+	mutex_unlock(&ch->members);
+}
+
+void msgc_zap_peer_everywhere(struct msgc_endpoint *peer)
+{
+	struct msgc_channel *ch = peer->ch;
+	struct msgc_endpoint *ep, *next;
+	LIST_HEAD(batch);
+
+	mutex_lock(&ch->zapping);
+	collect_open(ch, peer, &batch);
+	list_for_each_entry_safe(ep, next, &batch, zap) {
+		msgc_zap_peer(ep, peer);
+		msgc_endpoint_put(ep);
+	}
+	mutex_unlock(&ch->zapping);
+}
+
+/* Last freed is reused last; for a while it counts as the one's who freed it. */
+void msgc_member_free(struct msgc_endpoint *ep)
+{
+	struct msgc_channel *ch = ep->ch;
+	struct msgc_member *m = &ch->member[ep->index];
+
+	lockdep_assert_held(&ch->members);
+	msgc_payers_put(m->freed_by);
+	m->freed_by = msgc_payers_get(ep->payers);
+	m->freed_ns = ktime_get_ns();
+	list_add_tail(&m->free, &ch->free[ep->role - 1]);
+}
+
+void msgc_reap_work(struct work_struct *work)
+{
+	struct msgc_channel *ch = container_of(work, struct msgc_channel, reap);
+	struct msgc_endpoint *ep;
+
+	while ((ep = unlink_finished(ch))) {
+		msgc_zap_peer_everywhere(ep);
+		mutex_lock(&ch->members);
+		msgc_member_free(ep);
+		mutex_unlock(&ch->members);
+		msgc_endpoint_put(ep);
+	}
+	msgc_channel_put(ch);
+}
+
+/* The channel's last user has gone, so all members are dead and nobody has mappings: undrained rings are given up. */
+void msgc_members_discard(struct msgc_channel *ch)
+{
+	struct msgc_endpoint *ep;
+	u32 i;
+
+	for (i = 0; i < ch->nr_members; i++) {
+		mutex_lock(&ch->members);
+		spin_lock(&ch->lock);
+		ep = ch->member[i].ep;
+		WRITE_ONCE(ch->member[i].ep, NULL);
+		spin_unlock(&ch->lock);
+		mutex_unlock(&ch->members);
+		if (ep)
+			msgc_endpoint_put(ep);
+	}
+}
+
+/* ---- EVICT ---- */
+
+static struct msgc_endpoint *member_get(struct msgc_channel *ch, u32 id)
+{
+	struct msgc_endpoint *ep = NULL;
+
+	spin_lock(&ch->lock);
+	if (MSGC_INDEX(id) < ch->nr_members)
+		ep = ch->member[MSGC_INDEX(id)].ep;
+	if (ep && ep->since && ep->id == id)
+		kref_get(&ep->ref);
+	else
+		ep = NULL;
+	spin_unlock(&ch->lock);
+	return ep;
+}
+
+/* Gives up what a dead member left. */
+static void discard(struct msgc_endpoint *ep)
+{
+	spin_lock(&ep->ch->lock);
+	ep->discarded = true;
+	spin_unlock(&ep->ch->lock);
+	msgc_reap_later(ep->ch);
+}
+
+int msgc_channel_evict(struct msgc_channel *ch, void __user *arg)
+{
+	struct msgc_endpoint *ep;
+	struct msgc_whom whom;
+	int err = msgc_copy_in(&whom, sizeof(whom), sizeof(whom), arg);
+
+	if (err)
+		return err;
+	if (whom.flags)
+		return -EOPNOTSUPP;
+	if (whom.zero)
+		return -EINVAL;
+	ep = member_get(ch, whom.peer);
+	if (!ep)
+		return -ENOENT;
+	if (READ_ONCE(ep->dead) && (msgc_channel_may_own(ch) || uid_eq(msgc_payer_uid(ep->payers, 0), current_uid())))
+		discard(ep);
+	else if (msgc_channel_may_own(ch))
+		msgc_endpoint_die(ep, MSGC_DIED);
+	else
+		err = -EPERM;
+	msgc_endpoint_put(ep);
+	return err;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * wait.c - what every wait of an endpoint shares: its deadline, its timer, INTERRUPT, and the wake-ups.
+ *
+ * The timer is armed lazily: started only when a deadline is earlier than the one it is set to, never cancelled before the
+ * endpoint's end. When it rings it marks itself idle and wakes everybody; who is not overdue looks, and arms it again.
+ */
+#include <linux/ktime.h>
+#include <linux/sched/signal.h>
+
+#include "core.h"
+
+/* Deadlines are absolute CLOCK_MONOTONIC of the caller's time namespace; 0 and MSGC_FOREVER are no times. */
+u64 msgc_deadline_to_host(u64 deadline)
+{
+	if (deadline == MSGC_NOW || deadline == MSGC_FOREVER)
+		return deadline;
+	if (deadline >= KTIME_MAX / 2)
+		return KTIME_MAX;
+	return max_t(s64, (s64)deadline - msgc_timens_offset(), 1);
+}
+
+u64 msgc_deadline_to_user(u64 deadline)
+{
+	if (deadline == MSGC_NOW || deadline == MSGC_FOREVER || deadline == KTIME_MAX)
+		return deadline;
+	return max_t(s64, (s64)deadline + msgc_timens_offset(), 1);
+}
+
+/*
+ * Asked after the caller has joined ep->wait and found nothing: 0 if it may schedule(), else why not. -ERESTARTSYS also
+ * without a signal (task work, the freezer): the command is then begun again without the application's knowing.
+ */
+int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
+{
+	if (READ_ONCE(ep->dead))
+		return -ESHUTDOWN;
+	if (atomic_read(&ep->interrupted) && atomic_xchg(&ep->interrupted, 0))
+		return -EINTR;
+	if (deadline == MSGC_NOW)
+		return -EAGAIN;
+	if (deadline != MSGC_FOREVER && ktime_get_ns() >= deadline)
+		return -ETIMEDOUT;
+	if (signal_pending(current))
+		return -ERESTARTSYS;
+	if (deadline != MSGC_FOREVER)
+		msgc_timer_arm(ep, deadline);
+	return 0;
+}
+
+/*
+ * The timer's callback may set timer_at to idle right after a start here and so hide a deadline from the next caller, who then
+ * moves the timer back. No deadline is lost by that: the callback wakes everybody after it has marked, and every waiter joined
+ * the queue before he armed.
+ */
+void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline)
+{
+	if (deadline >= READ_ONCE(ep->timer_at))
+		return;
+	spin_lock(&ep->timer_lock);
+	if (deadline < READ_ONCE(ep->timer_at)) {
+		WRITE_ONCE(ep->timer_at, deadline);
+		hrtimer_start(&ep->timer, ns_to_ktime(deadline), HRTIMER_MODE_ABS_SOFT);
+	}
+	spin_unlock(&ep->timer_lock);
+}
+
+enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer)
+{
+	struct msgc_endpoint *ep = container_of(timer, struct msgc_endpoint, timer);
+
+	WRITE_ONCE(ep->timer_at, U64_MAX);
+	wake_up_all(&ep->wait);
+	return HRTIMER_NORESTART;
+}
+
+/*
+ * Called under or after the channel->lock section that made the condition true: a waiter joins the queue before he takes that lock to look.
+ * Wakes everybody with key 0 (with a key io_uring's multishot poll would complete without asking ->poll, and never arm again).
+ * The sleepers of ours first, synchronously: this thread is about to sleep, or to return to user space with its work done.
+ * The second call is for exclusive waiters (EPOLLEXCLUSIVE), of whom the first wakes only one.
+ */
+void msgc_wake_sync(struct msgc_endpoint *ep)
+{
+	if (!waitqueue_active(&ep->wait))
+		return;
+	__wake_up_sync(&ep->wait, TASK_NORMAL);
+	if (waitqueue_active(&ep->wait))
+		wake_up_all(&ep->wait);
+}
