@@ -39,7 +39,7 @@
 
 #include "libipc.h"
 
-#define IPC_TX_OPEN	64	/* reservations of one sender that may be unpublished */
+#define IPC_TX_OPEN	64	/* unpublished reservations of one sender */
 #define IPC_RX_BORROWED	1024	/* messages that one receiver may hold */
 
 /* What the engine cannot do itself. All return -errno on failure. */
@@ -81,8 +81,8 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 
 /*
  * Room for a message of `len` bytes: sets data, len, cap and priv of `msg`, nothing else. What is
- * finished is published before it sleeps. -EMSGSIZE: longer than the ring less a header. -ENOBUFS:
- * IPC_TX_OPEN reservations are unpublished. -EBUSY: own open reservations are in the way, waiting
+ * finished is published before it sleeps. -EMSGSIZE: longer than the ring less a header. -ENOBUFS: an
+ * open reservation keeps IPC_TX_OPEN others from being published. -EBUSY: own open reservations are in the way, waiting
  * cannot help. -EAGAIN (IPC_NOW), -ETIMEDOUT: full; POLLOUT then says when this length would fit.
  * -EPROTO: full, and a receiver has refused this sender, or was refused. -EINTR, -ESHUTDOWN.
  */
