@@ -20,6 +20,7 @@ list()
 	build	pkg-config	finds the libraries below
 	build	liburing-dev	io_uring in libipc and its tests
 	build	libsmartcols-dev	tables of the CLI
+	vm	make		builds the module
 	vm	gcc-12		the compiler that Debian's kernels were built with
 	vm	qemu-system-x86	the machine
 	vm	busybox-static	the guest's commands

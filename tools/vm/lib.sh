@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # used by who reads this
 # What the scripts of tools/vm share: places, messages, locks.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
