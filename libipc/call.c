@@ -21,9 +21,8 @@ enum use {
 
 struct client {
 	uint32_t slots;
-	uint64_t request, reply;	/* bytes of each area: whole pages */
+	uint64_t request, reply;	/* bytes of each area, whole pages */
 	uint8_t use[SLOTS];
-	bool oneway[SLOTS];		/* of the slots that fly */
 };
 
 /* The changing part of an inbox line. The kernel stores it as one word, so it is read as one. */
@@ -212,7 +211,6 @@ static int post(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *re
 	if (req->flags & IPC_F_NEED_SERVER)
 		flags |= MSGC_NEED_SERVER;
 	call.flags = (uint16_t)flags;
-	c->oneway[slot] = flags & MSGC_ONEWAY;
 	c->use[slot] = SLOT_FLYING;
 	return sys_ioctl(ep->fd, MSGC_CALL, &call);
 }
@@ -247,22 +245,21 @@ static int take(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep)
 		.outcome = now.outcome,
 	};
 	handled(ep, slot, now.event);
-	if (now.outcome == MSGC_O_DONE && !c->oneway[slot])
+	if (now.outcome == MSGC_O_DONE && !(now.flags & MSGC_M_ONEWAY))
 		borrow_reply(ep, slot, rep);
 	else
 		c->use[slot] = now.state == MSGC_IDLE ? SLOT_FREE : SLOT_LEFT;
-	if (c->oneway[slot])
-		rep->flags |= IPC_F_ONEWAY;
 	return now.outcome == MSGC_O_DONE ? 0 : rep->result;
 }
 
-/* CALL returned @ret: the outcome of the call; or it goes on without us; or it never began. */
+/* CALL returned ret: the call has an outcome; or it goes on without us; or it never began. */
 static int conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep, int ret)
 {
-	if (finished(ep, slot))
+	/* An interruption is told even if an outcome came at the same time: it could be lost else. */
+	if (ret != -EINTR && finished(ep, slot))
 		return take(ep, slot, rep);
 	*rep = (struct ipc_msg){ .cookie = header(ep, slot)->cookie, .result = ret };
-	if (look_at(ep, slot).state == MSGC_IDLE) {
+	if (!finished(ep, slot) && look_at(ep, slot).state == MSGC_IDLE) {
 		client_of(ep)->use[slot] = SLOT_FREE;
 		rep->outcome = IPC_NOT_EXECUTED;
 	}
@@ -388,8 +385,8 @@ static void client_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 	(void)how;
 	ep->seen = (uint64_t *)&own->seen;
 	c->slots = at->slots < SLOTS ? at->slots : SLOTS;
-	c->request = ipc_whole_pages(info->request);
-	c->reply = ipc_whole_pages(info->reply);
+	c->request = info->request;
+	c->reply = info->reply;
 }
 
 const struct ipc_kind ipc_client = {

@@ -70,7 +70,7 @@ static int map_area(struct ipc_endpoint *ep, int k, const struct msgc_area *area
 {
 	int ret;
 
-	if (!area->size)
+	if (prot == PROT_NONE)
 		return 0;
 	if (area->size > SIZE_MAX)
 		return -ENOMEM;

@@ -64,14 +64,6 @@ struct ipc_endpoint {
 /* The command WAIT, without a kick. Returns events, > 0; -ESHUTDOWN once the endpoint is dead. */
 int ipc_endpoint_wait(struct ipc_endpoint *ep, unsigned int events, uint64_t deadline);
 
-/* Of a slot's area, as slots follow each other in memory. */
-static inline uint64_t ipc_whole_pages(uint64_t size)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-
-	return (size + page - 1) / page * page;
-}
-
 /* The flags of a message, from those of an inbox line. */
 uint8_t ipc_msg_flags(uint8_t line);
 

@@ -282,7 +282,7 @@ int ipc_fd(const struct ipc_endpoint *ep);
  * Publish what is committed, then wait for any of events: IPC_IN, IPC_OUT, IPC_PEERS; IPC_HUP
  * comes unasked. Returns those that hold, > 0.
  *
- * -EAGAIN, -ETIMEDOUT, -EINTR. -EINVAL: no such event.
+ * -EAGAIN, -ETIMEDOUT, -EINTR. -EINVAL: no event. -EOPNOTSUPP: an unknown one.
  */
 int ipc_wait(struct ipc_endpoint *ep, unsigned int events, uint64_t deadline);
 
@@ -444,7 +444,7 @@ const char *ipc_strerror(int err);
 
 /*
  * Why a function of ep just returned err: a sentence that names the peer if there is one to blame,
- * such as "channel full: receiver nav[812] holds 61 K since 3 s". Written to buf as by snprintf;
+ * such as "channel full: receiver nav[812] holds 61 K". Written to buf as by snprintf;
  * returns the whole length.
  */
 int ipc_why(struct ipc_endpoint *ep, int err, char *buf, size_t size);

@@ -12,24 +12,21 @@
 struct walk {
 	struct msgc_rows rows;
 	unsigned int next, got;
-	union {
-		struct msgc_peer peer[ROWS];
-		struct msgc_wait_row wait[ROWS];
-	};
+	struct msgc_peer row[ROWS];
 };
 
-static void walk_begin(struct walk *w, uint32_t kind)
+static void walk_begin(struct walk *w)
 {
 	memset(w, 0, sizeof(*w));
 	w->rows.size = sizeof(w->rows);
-	w->rows.kind = kind;
-	w->rows.row_size = kind == MSGC_ROW_WAIT ? sizeof(w->wait[0]) : sizeof(w->peer[0]);
+	w->rows.kind = MSGC_ROW_ENDPOINT;
+	w->rows.row_size = sizeof(w->row[0]);
 	w->rows.max = ROWS;
-	w->rows.buf = (uintptr_t)w->peer;
+	w->rows.buf = (uintptr_t)w->row;
 }
 
-/* The index of the next row in its array, or -ENOENT after the last one, or another error. */
-static int walk_next(struct ipc_endpoint *ep, struct walk *w)
+/* The next row; 0, or -ENOENT after the last one, or another error. */
+static int walk_next(struct ipc_endpoint *ep, struct walk *w, const struct msgc_peer **row)
 {
 	int ret;
 
@@ -40,22 +37,23 @@ static int walk_next(struct ipc_endpoint *ep, struct walk *w)
 		w->got = (unsigned int)ret;
 		w->next = 0;
 	}
-	return (int)w->next++;
+	*row = &w->row[w->next++];
+	return 0;
 }
 
 static int find_peer(struct ipc_endpoint *ep, uint32_t id, struct msgc_peer *out)
 {
+	const struct msgc_peer *row;
 	struct walk w;
-	int i;
+	int ret;
 
-	walk_begin(&w, MSGC_ROW_ENDPOINT);
-	while ((i = walk_next(ep, &w)) >= 0) {
-		if (w.peer[i].id == id) {
-			*out = w.peer[i];
-			return 0;
-		}
-	}
-	return i;
+	walk_begin(&w);
+	do {
+		ret = walk_next(ep, &w, &row);
+	} while (!ret && row->id != id);
+	if (!ret)
+		*out = *row;
+	return ret;
 }
 
 IPC_API int ipc_peer(struct ipc_endpoint *ep, uint32_t peer, struct ipc_peer *out)
@@ -103,50 +101,18 @@ static void print_bytes(char *to, size_t size, uint64_t n)
 	snprintf(to, size, "%" PRIu64 " %c", n, unit[u]);
 }
 
-static void print_age(char *to, size_t size, uint64_t ns)
-{
-	if (ns < 1000000000)
-		snprintf(to, size, "%" PRIu64 " ms", ns / 1000000);
-	else
-		snprintf(to, size, "%" PRIu64 " s", ns / 1000000000);
-}
-
-/* How long @holder has kept what it holds of @sender's; 0: not told. */
-static uint64_t held_since(struct ipc_endpoint *ep, uint32_t holder, uint32_t sender)
-{
-	struct walk w;
-	int i;
-
-	walk_begin(&w, MSGC_ROW_WAIT);
-	while ((i = walk_next(ep, &w)) >= 0)
-		if (w.wait[i].endpoint == holder && w.wait[i].on == sender)
-			return w.wait[i].since_ns;
-	return 0;
-}
-
-/* "receiver nav[812] holds 61 K since 3 s" */
-static int why_held(struct ipc_endpoint *ep, const struct msgc_peer *me, char *buf, size_t size)
-{
-	char who[40], bytes[24], age[24] = "some time";
-	uint64_t since = held_since(ep, me->laggard, ep->id), now = sys_now();
-	struct msgc_peer p;
-
-	if (find_peer(ep, me->laggard, &p))
-		return snprintf(buf, size, "channel full: no receiver takes from it");
-	print_who(who, sizeof(who), p.comm, p.pid);
-	print_bytes(bytes, sizeof(bytes), me->tail - me->head);
-	if (since && since <= now)
-		print_age(age, sizeof(age), now - since);
-	return snprintf(buf, size, "channel full: receiver %s holds %s since %s", who, bytes, age);
-}
-
 static int why_full(struct ipc_endpoint *ep, char *buf, size_t size)
 {
-	struct msgc_peer me;
+	char who[40], bytes[24];
+	struct msgc_peer me, p;
 
 	if (find_peer(ep, ep->id, &me))
 		return 0;
-	return why_held(ep, &me, buf, size);
+	print_bytes(bytes, sizeof(bytes), me.tail - me.head);
+	if (!me.laggard || find_peer(ep, me.laggard, &p))
+		return snprintf(buf, size, "channel full: %s wait for a receiver", bytes);
+	print_who(who, sizeof(who), p.comm, p.pid);
+	return snprintf(buf, size, "channel full: receiver %s holds %s", who, bytes);
 }
 
 static int why_empty(struct ipc_endpoint *ep, char *buf, size_t size)
@@ -162,17 +128,17 @@ static int why_empty(struct ipc_endpoint *ep, char *buf, size_t size)
 /* A live server of this channel, by which a call could be held up. */
 static int why_unanswered(struct ipc_endpoint *ep, char *buf, size_t size)
 {
+	const struct msgc_peer *row;
 	struct walk w;
 	char who[40];
-	int i;
 
-	walk_begin(&w, MSGC_ROW_ENDPOINT);
-	while ((i = walk_next(ep, &w)) >= 0) {
-		if (w.peer[i].role != MSGC_RECEIVER || w.peer[i].state != MSGC_LIVE)
+	walk_begin(&w);
+	while (!walk_next(ep, &w, &row)) {
+		if (row->role != MSGC_RECEIVER || row->state != MSGC_LIVE)
 			continue;
-		print_who(who, sizeof(who), w.peer[i].comm, w.peer[i].pid);
+		print_who(who, sizeof(who), row->comm, row->pid);
 		return snprintf(buf, size, "no answer: server %s is attached and holds %u call%s",
-				who, w.peer[i].held, w.peer[i].held == 1 ? "" : "s");
+				who, row->held, row->held == 1 ? "" : "s");
 	}
 	return snprintf(buf, size, "no answer: no server is attached");
 }

@@ -11,7 +11,7 @@
 
 struct server {
 	uint32_t max_receivers;		/* clients' indices begin here */
-	uint64_t request, reply;	/* bytes of each area: whole pages */
+	uint64_t request, reply;	/* bytes of each area, whole pages */
 	uint64_t request_stride, reply_stride;	/* from client to client */
 };
 
@@ -213,8 +213,8 @@ static void server_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 	(void)how;
 	ep->seen = (uint64_t *)&own->seen;
 	s->max_receivers = at->max_receivers;
-	s->request = ipc_whole_pages(info->request);
-	s->reply = ipc_whole_pages(info->reply);
+	s->request = info->request;
+	s->reply = info->reply;
 	s->request_stride = at->area[MSGC_DATA].stride;
 	s->reply_stride = at->area[MSGC_PEER].stride;
 }
