@@ -11,9 +11,9 @@ for model; do
 	[ -f "$model.pml" ] || { echo "all.sh: no model '$model' here; there are: $(basename -s .pml ./*.pml | xargs)" >&2; exit 2; }
 done
 
-# All verifiers together get half of the free memory: one that outgrows its share fails and says so, it does not swap.
+# One that outgrows the memory at hand fails and says so, it does not swap. Not divided by jobs: all but one need little.
 free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
-export PAN_MEM=${PAN_MEM:-$((free / 2048 / jobs))}
+export PAN_MEM=${PAN_MEM:-$((free / 1024 * 2 / 3))}
 
 # The lines of the models named.
 selected() {
