@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * args.c - sizes, times, numbers and names as people write them on a command line.
+ * Sizes, times, numbers and names as people write them on a command line.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -14,12 +14,12 @@
 uint64_t size_arg(const char *option, const char *text)
 {
 	static const char units[] = "KMGT";
-	const char *unit;
 	char *end;
 	double v = strtod(text, &end);
+	const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
 	unsigned int shift = 0;
 
-	if (*end && (unit = strchr(units, toupper((unsigned char)*end)))) {
+	if (unit) {
 		shift = 10 * (unsigned int)(unit - units + 1);
 		end++;
 		if (!strcasecmp(end, "iB") || !strcasecmp(end, "B"))
@@ -33,11 +33,15 @@ uint64_t size_arg(const char *option, const char *text)
 
 static double time_unit(const char *unit)
 {
-	static const struct { const char *name; double ns; } units[] = {
-		{ "", 1e9 }, { "s", 1e9 }, { "ms", 1e6 }, { "us", 1e3 }, { "ns", 1 }, { "m", 60e9 }, { "h", 3600e9 },
+	static const struct {
+		const char *name;
+		double ns;
+	} units[] = {
+		{ "", 1e9 }, { "s", 1e9 }, { "ms", 1e6 }, { "us", 1e3 }, { "ns", 1 },
+		{ "m", 60e9 }, { "h", 3600e9 },
 	};
 
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		if (!strcmp(unit, units[i].name))
 			return units[i].ns;
 	return 0;
@@ -62,7 +66,8 @@ uint64_t number_arg(const char *option, const char *text, uint64_t max)
 	errno = 0;
 	v = strtoull(text, &end, 0);
 	if (errno || !isdigit((unsigned char)text[0]) || *end || v > max)
-		exit(usage("%s: '%s' is no number from 0 to %llu", option, text, (unsigned long long)max));
+		exit(usage("%s: '%s' is no number from 0 to %llu", option, text,
+			   (unsigned long long)max));
 	return v;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * call.c - requests to a service, and its replies on standard output.
+ * Requests to a service, and its replies on standard output.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -52,20 +52,27 @@ struct calling {
 	uint8_t format, flags;
 	bool lines, json;
 	uint32_t slots;
-	struct ipc_msg *done;		/* --lines: outcomes that wait for their turn, by line % slots */
-	uint64_t started, printed;	/* --lines: lines whose call has begun, whose outcome is told */
-	int status;			/* --lines: of the first call that failed */
+	/* --lines */
+	struct ipc_msg *done;		/* outcomes that wait for their turn, by line % slots */
+	uint64_t started, printed;	/* lines whose call has begun, whose outcome is told */
+	int status;			/* of the first call that failed */
 };
 
 static uint64_t call_deadline(const struct calling *c)
 {
-	return c->timeout ? until(c->timeout) : ipc_in(1);	/* IPC_NOW is no deadline for a call */
+	/* IPC_NOW is no deadline for a call. */
+	return c->timeout ? until(c->timeout) : ipc_in(1);
 }
 
 static void fill(const struct calling *c, struct ipc_msg *m, void *data, size_t len)
 {
 	*m = (struct ipc_msg){
-		.data = data, .len = (uint32_t)len, .type = c->type, .format = c->format, .flags = c->flags, .cookie = c->cookie,
+		.data = data,
+		.len = (uint32_t)len,
+		.type = c->type,
+		.format = c->format,
+		.flags = c->flags,
+		.cookie = c->cookie,
 	};
 }
 
@@ -73,8 +80,9 @@ static void fill(const struct calling *c, struct ipc_msg *m, void *data, size_t 
 
 static void print_json(const struct ipc_msg *m)
 {
-	printf("{\"result\":%" PRId32 ",\"type\":%" PRIu32 ",\"format\":%u,\"cookie\":%" PRIu64 ",\"len\":%" PRIu32 ",", m->result, m->type,
-	       m->format, m->cookie, m->len);
+	printf("{\"result\":%" PRId32 ",\"type\":%" PRIu32 ",\"format\":%u,\"cookie\":%" PRIu64
+	       ",\"len\":%" PRIu32 ",",
+	       m->result, m->type, m->format, m->cookie, m->len);
 	json_payload(stdout, m->data, m->len);
 	puts("}");
 }
@@ -99,11 +107,12 @@ static int explain(const struct calling *c, const struct ipc_msg *m, int err, co
 	char why[256];
 
 	if (err == -EMSGSIZE)
-		return complain(ST_USAGE, "%s%s: the request is longer than the channel allows ('msgchan info %s' shows REQUEST)", c->connect.name,
-				which, c->connect.name);
+		return complain(ST_USAGE,
+				"%s%s: longer than the channel's requests may be ('msgchan info %s')",
+				c->connect.name, which, c->connect.name);
 	ipc_why(c->ep, err, why, sizeof(why));
 	complain(0, "%s%s: %s; %s", c->connect.name, which, why,
-		 maybe ? "the server had taken it: it may have been executed" : "it was not executed");
+		 maybe ? "it may have been executed" : "it was not executed");
 	return maybe ? ST_PEER : status_of(err);
 }
 
@@ -116,7 +125,8 @@ static int outcome(struct calling *c, struct ipc_msg *m, int err, const char *wh
 		return explain(c, m, err, which);
 	print_reply(c, m);
 	if (m->result)
-		status = complain(ST_FAILED, "%s%s: the service answered with status %d", c->connect.name, which, m->result);
+		status = complain(ST_FAILED, "%s%s: the service answered with status %d",
+				  c->connect.name, which, m->result);
 	ipc_release(c->ep, m, 1);
 	return status;
 }
@@ -281,7 +291,10 @@ static bool option(struct calling *c, int o)
 static int run(int argc, char **argv)
 {
 	struct calling c = {
-		.connect = { .rights = IPC_WRITE, .options = { .size = sizeof(struct ipc_options), .mode = IPC_RENDEZVOUS } },
+		.connect = {
+			.rights = IPC_WRITE,
+			.options = { .size = sizeof(struct ipc_options), .mode = IPC_RENDEZVOUS },
+		},
 		.timeout = TIME_FOREVER,
 	};
 	int o;

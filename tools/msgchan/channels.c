@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * channels.c - a channel as a row of a table, for ls and info.
+ * A channel as a row of a table, for ls and info.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -8,9 +8,9 @@
 #include "cli.h"
 
 enum {
-	C_NAME, C_ID, C_MODE, C_DELIVERY, C_OWNER, C_UID, C_GID, C_PERM, C_FLAGS, C_SND, C_RCV, C_DEPTH, C_CAP, C_HIWAT, C_LOST,
-	C_REDELIV, C_BLOCKED, C_KICKS, C_MAXSND, C_MAXRCV, C_RINGMAX, C_SLOTS, C_REQUEST, C_REPLY, C_ATTEMPTS, C_AGE,
-	N_COLUMNS
+	C_NAME, C_ID, C_MODE, C_DELIVERY, C_OWNER, C_UID, C_GID, C_PERM, C_FLAGS, C_SND, C_RCV,
+	C_DEPTH, C_CAP, C_HIWAT, C_LOST, C_REDELIV, C_BLOCKED, C_KICKS, C_MAXSND, C_MAXRCV,
+	C_RINGMAX, C_SLOTS, C_REQUEST, C_REPLY, C_ATTEMPTS, C_AGE, N_COLUMNS
 };
 
 const struct column channel_columns[] = {
@@ -25,7 +25,7 @@ const struct column channel_columns[] = {
 	[C_FLAGS] = { "FLAGS", COL_MORE, "persistent, many-servers, redeliver" },
 	[C_SND] = { "SND", COL_NUMBER, "live senders or clients" },
 	[C_RCV] = { "RCV", COL_NUMBER, "live receivers or servers" },
-	[C_DEPTH] = { "DEPTH", COL_NUMBER, "bytes published and not released, or calls not finished" },
+	[C_DEPTH] = { "DEPTH", COL_NUMBER, "bytes not released, or calls not finished" },
 	[C_CAP] = { "CAP", COL_NUMBER, "bytes of all rings, or slots of all clients" },
 	[C_HIWAT] = { "HIWAT", COL_NUMBER | COL_CLAIMED, "the highest DEPTH so far" },
 	[C_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT, "messages that were dropped" },
@@ -38,7 +38,7 @@ const struct column channel_columns[] = {
 	[C_SLOTS] = { "SLOTS", COL_NUMBER | COL_MORE, "calls in flight per client" },
 	[C_REQUEST] = { "REQUEST", COL_NUMBER | COL_MORE, "largest request" },
 	[C_REPLY] = { "REPLY", COL_NUMBER | COL_MORE, "largest reply" },
-	[C_ATTEMPTS] = { "ATTEMPTS", COL_NUMBER | COL_MORE, "how often a call is given out; 0: no limit" },
+	[C_ATTEMPTS] = { "ATTEMPTS", COL_NUMBER | COL_MORE, "servers that may die of a call" },
 	[C_AGE] = { "AGE", COL_NUMBER, "since it was created" },
 };
 
@@ -63,23 +63,27 @@ const char *show_name(char *buf, const struct msgc_info *info)
 
 static const char *mode_text(const struct msgc_info *info)
 {
-	return info->mode == MSGC_RING ? "ring" : info->mode == MSGC_RENDEZVOUS ? "rendezvous" : "?";
+	static const char *const text[] = { "?", "ring", "rendezvous" };
+
+	return text[info->mode < ARRAY_SIZE(text) ? info->mode : 0];
 }
 
 static const char *delivery_text(const struct msgc_info *info)
 {
 	static const char *const text[] = { "-", "exclusive", "broadcast", "balanced" };
 
-	return info->delivery < sizeof(text) / sizeof(text[0]) ? text[info->delivery] : "?";
+	return info->delivery < ARRAY_SIZE(text) ? text[info->delivery] : "?";
 }
 
 static const char *flags_text(char *buf, size_t room, uint32_t flags)
 {
-	static const char *const text[] = { "persistent", "untethered-only", "many-servers", "redeliver", "inherit" };
+	static const char *const text[] = {
+		"persistent", "untethered-only", "many-servers", "redeliver", "inherit"
+	};
 	size_t n = 0;
 
 	buf[0] = '\0';
-	for (unsigned int i = 0; i < sizeof(text) / sizeof(text[0]) && n < room; i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(text) && n < room; i++)
 		if (flags & 1U << i)
 			n += (size_t)snprintf(buf + n, room - n, "%s%s", n ? "," : "", text[i]);
 	return n ? buf : "-";

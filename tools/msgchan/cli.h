@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cli.h - what the verbs of msgchan share: exit codes, errors, arguments, sizes, tables, channels.
+ * What the verbs of msgchan share: exit codes, errors, arguments, sizes, tables, channels.
  */
 #ifndef MSGCHAN_CLI_H
 #define MSGCHAN_CLI_H
@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <linux/msgchan.h>
 #include <libipc.h>
@@ -24,8 +25,11 @@ enum {
 	ST_TIMEOUT,
 	ST_PEER,		/* the peer died, or the outcome of a call is "maybe" */
 	ST_LOST,		/* messages were lost */
-	ST_FAILED,		/* anything else: busy, exists already, over quota, input or output error */
+	ST_FAILED,		/* anything else: busy, exists, over quota, input or output error */
 };
+
+#define __printf(text, args) __attribute__((__format__(printf, text, args)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 struct verb {
 	const char *name, *alias;
@@ -34,16 +38,16 @@ struct verb {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct verb verb_ls, verb_info, verb_who, verb_create, verb_rm, verb_wait, verb_send, verb_recv, verb_call, verb_serve,
-	verb_doctor;
+extern const struct verb verb_ls, verb_info, verb_who, verb_create, verb_rm, verb_wait, verb_send,
+	verb_recv, verb_call, verb_serve, verb_doctor;
 
 /* error.c */
-extern const char *verb_name;		/* of the running verb, for messages */
+extern const char *verb_name;		/* of the running verb, for messages; empty: none yet */
 int status_of(int err);
-int fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int complain(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-int usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int fail(int err, const char *fmt, ...) __printf(2, 3);
+int complain(int status, const char *fmt, ...) __printf(2, 3);
+void notice(const char *fmt, ...) __printf(1, 2);
+int usage(const char *fmt, ...) __printf(1, 2);
 int bad_option(void);
 int show_help(const struct verb *verb);
 
@@ -59,6 +63,7 @@ uint64_t until(uint64_t timeout);
 /* units.c */
 #define SHOWN 32			/* bytes that are enough for every figure shown */
 uint64_t now_ns(void);
+struct timespec timespec_of(uint64_t ns);
 char *show_size(char *buf, uint64_t bytes);
 char *show_time(char *buf, uint64_t ns);
 char *show_age(char *buf, uint64_t ns);
@@ -87,11 +92,8 @@ struct table_options {
 	const char *columns;
 };
 
-/* The options of every verb that prints a table: for getopt_long, and what it does with them. */
+/* What every verb that prints a table says of its options, for getopt_long and table_option(). */
 #define TABLE_SHORT "hJno:b"
-#define TABLE_LONG \
-	{ "help", no_argument, NULL, 'h' }, { "json", no_argument, NULL, 'J' }, { "noheadings", no_argument, NULL, 'n' }, \
-	{ "output", required_argument, NULL, 'o' }, { "bytes", no_argument, NULL, 'b' }
 #define TABLE_HELP \
 	"  -o, --output LIST  columns to print, by name; +LIST adds to the usual ones\n" \
 	"  -n, --noheadings   no line of headings\n" \
@@ -100,8 +102,10 @@ struct table_options {
 	"  -h, --help         this text\n"
 
 struct table;
+
 bool table_option(struct table_options *opt, int c);
-struct table *table_new(const char *name, const struct column *columns, unsigned int n, const struct table_options *opt);
+struct table *table_new(const char *name, const struct column *columns, unsigned int n,
+			const struct table_options *opt);
 void table_row(struct table *t);
 void table_text(struct table *t, unsigned int column, const char *text);
 void table_count(struct table *t, unsigned int column, uint64_t n);
@@ -137,12 +141,13 @@ struct connect {
 	const char *name;
 	unsigned int rights;		/* IPC_READ, IPC_WRITE */
 	uint64_t timeout;		/* of waiting for the name */
-	bool create, wait;
+	bool may_create, create, wait;
 	struct ipc_options options;	/* mode: which is wanted, also of a channel that exists */
 };
 
 int connect_channel(const struct connect *c, struct ipc_channel **ch, struct msgc_info *info);
-int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how, struct ipc_endpoint **ep);
+int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how,
+	   struct ipc_endpoint **ep);
 
 /* stop.c */
 void stop_on_signals(struct ipc_endpoint *ep);
@@ -163,8 +168,11 @@ void progress_begin(struct progress *p, bool payload_to_stdout);
 void progress_add(struct progress *p, uint64_t messages, uint64_t bytes);
 void progress_end(struct progress *p);
 
-/* command.c: results of a request for which there is none of the command's own, as those of env(1), timeout(1) and the shell */
-enum { RESULT_TIMEOUT = 124, RESULT_TOO_LONG, RESULT_CANNOT_RUN, RESULT_NO_COMMAND, RESULT_SIGNAL };
+/* command.c: results other than the command's own, as of env(1), timeout(1) and the shell */
+enum {
+	RESULT_TIMEOUT = 124, RESULT_TOO_LONG, RESULT_CANNOT_RUN, RESULT_NO_COMMAND, RESULT_SIGNAL
+};
+
 int command_run(char **argv, const struct ipc_msg *req, uint64_t timeout, uint32_t *len);
 
 #endif

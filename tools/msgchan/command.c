@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * command.c - one run of a command: a request on its standard input, its standard output into the reply.
+ * One run of a command: a request is its input, its output becomes the reply.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,8 +39,8 @@ static int request_file(const struct ipc_msg *req)
 }
 
 /*
- * A process group of its own, so that all of a pipeline can be ended; no handler and no ignored SIGPIPE of ours. All our fds are
- * close-on-exec.
+ * A process group of its own, so that all of a pipeline can be ended; no handler and no ignored
+ * SIGPIPE of ours. All our fds are close-on-exec.
  */
 static int spawn(char **argv, int in, int out, pid_t *pid)
 {
@@ -94,7 +94,7 @@ static int milliseconds(const struct command *c)
 	return c->deadline > now ? (int)((c->deadline - now) / 1000000 % 1000000000) + 1 : 0;
 }
 
-/* Output is there, or its end; the time and a signal to stop end the command, and with it the output. */
+/* Output is there, or its end. Time, or a signal to stop, ends the command and so its output. */
 static void wait_for_output(struct command *c)
 {
 	struct pollfd p = { .fd = c->out, .events = POLLIN };
@@ -117,7 +117,10 @@ static size_t read_output(struct command *c, char *buf, size_t room)
 
 	do {
 		wait_for_output(c);
-		n = read(c->out, len < room ? buf + len : rest, len < room ? room - len : sizeof(rest));
+		if (len < room)
+			n = read(c->out, buf + len, room - len);
+		else
+			n = read(c->out, rest, sizeof(rest));
 		len += n > 0 ? (size_t)n : 0;
 	} while (n > 0 || (n < 0 && errno == EINTR));
 	return len;
@@ -152,7 +155,8 @@ int command_run(char **argv, const struct ipc_msg *req, uint64_t timeout, uint32
 	}
 	result = finish(&c);
 	if (n > req->reply_cap) {
-		notice("the output of %s is longer than a reply: %zu bytes, and there is room for %u", argv[0], n, req->reply_cap);
+		notice("the output of %s, %zu bytes, is longer than a reply may be, %u bytes",
+		       argv[0], n, req->reply_cap);
 		return RESULT_TOO_LONG;
 	}
 	*len = (uint32_t)n;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * connect.c - the channel that a verb works with, opened or created, and a place in it; or why not.
+ * The channel that a verb works with, opened or created, and a place in it; or why not.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -43,8 +43,10 @@ static int explain_denied(const struct connect *c)
 
 	if (!find_listed(c->name, &info))
 		return fail(-EACCES, "%s", c->name);
-	return complain(ST_PERMISSION, "%s: no permission to %s: it belongs to uid %u, gid %u, its mode is %04o", c->name,
-			rights_text(c->rights, info.mode), info.uid, info.gid, info.perm & 0777U);
+	return complain(ST_PERMISSION,
+			"%s: no permission to %s: it belongs to uid %u, gid %u, its mode is %04o",
+			c->name, rights_text(c->rights, info.mode), info.uid, info.gid,
+			info.perm & 0777U);
 }
 
 static int explain_open(const struct connect *c, int err)
@@ -53,11 +55,13 @@ static int explain_open(const struct connect *c, int err)
 
 	switch (-err) {
 	case ENOENT:
-		complain(ST_NOT_FOUND, "there is no channel '%s': create it with 'msgchan create %s'%s, or wait for it with --wait", c->name,
-			 c->name, c->options.mode == IPC_RENDEZVOUS && c->rights == IPC_WRITE ? "" : " or -c");
+		complain(ST_NOT_FOUND,
+			 "there is no channel '%s': create it ('msgchan create'%s) or --wait for it",
+			 c->name, c->may_create ? ", or -c" : "");
 		break;
 	case ETIMEDOUT:
-		complain(ST_TIMEOUT, "no channel '%s' appeared within %s", c->name, show_time(age, c->timeout));
+		complain(ST_TIMEOUT, "no channel '%s' appeared within %s", c->name,
+			 show_time(age, c->timeout));
 		break;
 	case EACCES:
 		explain_denied(c);
@@ -88,9 +92,12 @@ static int check_mode(const struct connect *c, const struct msgc_info *info)
 	if (!c->options.mode || c->options.mode == info->mode)
 		return 0;
 	if (info->mode == IPC_RING)
-		complain(ST_USAGE, "%s is a ring channel: use 'msgchan send' and 'msgchan recv'", c->name);
+		complain(ST_USAGE, "%s is a ring channel: use 'msgchan send' and 'msgchan recv'",
+			 c->name);
 	else
-		complain(ST_USAGE, "%s is a rendezvous channel: use 'msgchan call' and 'msgchan serve'", c->name);
+		complain(ST_USAGE,
+			 "%s is a rendezvous channel: use 'msgchan call' and 'msgchan serve'",
+			 c->name);
 	return -EINVAL;
 }
 
@@ -132,17 +139,21 @@ static void explain_busy(const char *name, struct ipc_channel *ch)
 }
 
 /* Returns 0, or -errno after a message. */
-int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how, struct ipc_endpoint **ep)
+int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how,
+	   struct ipc_endpoint **ep)
 {
 	int err = ipc_attach(ch, how, ep);
 
 	if (err == -EBUSY)
 		explain_busy(name, ch);
 	else if (err == -EUSERS)
-		complain(ST_FAILED, "%s: all places are taken; 'msgchan who %s' shows by whom", name, name);
+		complain(ST_FAILED, "%s: all places are taken; 'msgchan who %s' shows by whom",
+			 name, name);
 	else if (err == -EINVAL && how->ring)
-		complain(ST_USAGE, "%s: the channel allows no such ring ('msgchan info %s' shows its RINGMAX)", name, name);
+		complain(ST_USAGE,
+			 "%s: the channel allows no such ring ('msgchan info %s' shows its RINGMAX)",
+			 name, name);
 	else if (err)
-		fail(err, "%s: cannot attach", name);
+		fail(err, "%s: no place in it", name);
 	return err;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * create.c - a named channel that stays until it is removed.
+ * A named channel that stays until it is removed.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -35,7 +35,10 @@ static const char help[] =
 	"                         number\n"
 	"  -h, --help             this text\n";
 
-enum { O_SENDERS = 256, O_RECEIVERS, O_RING, O_SLOTS, O_REQUEST, O_REPLY, O_MANY, O_REDELIVER, O_ATTEMPTS, O_PERSISTENT };
+enum {
+	O_SENDERS = 256, O_RECEIVERS, O_RING, O_SLOTS, O_REQUEST, O_REPLY, O_MANY, O_REDELIVER,
+	O_ATTEMPTS, O_PERSISTENT
+};
 
 static const struct option options[] = {
 	{ "mode", required_argument, NULL, 'm' },
@@ -158,10 +161,11 @@ static bool option(struct ipc_options *o, int c)
 /* The kernel says EINVAL; this says of what. */
 static const char *misfit(const struct ipc_options *o)
 {
-	bool calls = o->slots || o->request || o->reply || o->max_attempts || o->flags & (IPC_MANY_SERVERS | IPC_REDELIVER);
+	bool calls = o->slots || o->request || o->reply || o->max_attempts ||
+		     o->flags & (IPC_MANY_SERVERS | IPC_REDELIVER);
 
 	if (o->mode == IPC_RING && calls)
-		return "--slots, --request-size, --reply-size, --many-servers, --redeliver and --max-attempts are for --mode rendezvous";
+		return "an option for --mode rendezvous with --mode ring (see --help)";
 	if (o->mode == IPC_RENDEZVOUS && o->ring_max)
 		return "--ring is for --mode ring";
 	if (o->max_attempts && !(o->flags & IPC_REDELIVER))
@@ -173,14 +177,18 @@ static int explain(const char *name, const struct ipc_options *o, int err)
 {
 	switch (-err) {
 	case EEXIST:
-		return complain(ST_FAILED, "%s exists already; 'msgchan info %s' tells of it, 'msgchan rm %s' removes it", name, name, name);
+		return complain(ST_FAILED, "%s exists already; 'msgchan rm' would remove it", name);
 	case EPERM:
-		return complain(ST_PERMISSION, "%s: you may not give a channel to uid %d, gid %d", name, (int)o->uid, (int)o->gid);
+		return complain(ST_PERMISSION, "%s: you may not give a channel to uid %d, gid %d",
+				name, (int)o->uid, (int)o->gid);
 	case EDQUOT:
-		return complain(ST_FAILED, "%s: you have as many channels, or as much memory in them, as a user may have; "
-				"'msgchan doctor' shows the limits", name);
+		return complain(ST_FAILED,
+				"%s: you have all that a user may have ('msgchan doctor' shows limits)",
+				name);
 	case EINVAL:
-		return complain(ST_USAGE, "%s: the module takes no such sizes or numbers (see the limits in msgchan(1))", name);
+		return complain(ST_USAGE,
+				"%s: no such sizes or numbers are possible (limits: msgchan(1))",
+				name);
 	default:
 		return fail(err, "%s", name);
 	}
@@ -202,7 +210,9 @@ static int create(const char *name, const struct ipc_options *o)
 
 static int run(int argc, char **argv)
 {
-	struct ipc_options o = { .size = sizeof(o), .mode = IPC_RING, .flags = IPC_PERSISTENT, .perm = 0600 };
+	struct ipc_options o = {
+		.size = sizeof(o), .mode = IPC_RING, .flags = IPC_PERSISTENT, .perm = 0600
+	};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "m:p:u:h", options, NULL)) != -1) {
@@ -216,4 +226,5 @@ static int run(int argc, char **argv)
 	return create(name_arg(argc, argv, optind), &o);
 }
 
-const struct verb verb_create = { "create", NULL, "create a channel that stays until it is removed", help, run };
+const struct verb verb_create = { "create", NULL, "create a channel that stays until it is removed",
+				  help, run };

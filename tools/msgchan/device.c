@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * device.c - what the kernel says of all channels, asked directly: no peer has to help.
+ * What the kernel says of all channels, asked directly: no peer has to help.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -23,20 +23,24 @@ int device_open(void)
 	if (fd >= 0)
 		return fd;
 	if (err == ENOENT || err == ENXIO || err == ENODEV) {
-		complain(ST_NO_MODULE, "there is no " DEVICE ": load the module with 'modprobe msgchan'");
+		complain(ST_NO_MODULE,
+			 "there is no " DEVICE ": load the module with 'modprobe msgchan'");
 		return -ENODEV;
 	}
 	if (err == EACCES)
-		complain(ST_PERMISSION, DEVICE ": permission denied; it should have mode 0666 ('msgchan doctor' tells more)");
+		complain(ST_PERMISSION, DEVICE ": permission denied; it should have mode 0666");
 	else
 		fail(-err, DEVICE);
 	return -err;
 }
 
 /* All rows of a LIST or PEERS, which the caller frees. */
-static int read_rows(int fd, unsigned long command, uint32_t kind, size_t row_size, void **rows, size_t *n)
+static int read_rows(int fd, unsigned long command, uint32_t kind, size_t row_size, void **rows,
+		     size_t *n)
 {
-	struct msgc_rows ask = { .size = sizeof(ask), .kind = kind, .row_size = (uint32_t)row_size, .max = 64 };
+	struct msgc_rows ask = {
+		.size = sizeof(ask), .kind = kind, .row_size = (uint32_t)row_size, .max = 64
+	};
 	char *buf = NULL;
 	int got;
 
@@ -89,7 +93,7 @@ int device_look(int dev, const char *name)
 	if (is_id(name))
 		open.id = strtoull(name + 1, NULL, 10);
 	else
-		strncpy(open.name, name, sizeof(open.name) - 1);
+		snprintf(open.name, sizeof(open.name), "%s", name);
 	fd = ioctl(dev, MSGC_OPEN, &open);
 	return fd < 0 ? -errno : fd;
 }
@@ -104,9 +108,11 @@ int channel_info(int fd, struct msgc_info *info)
 static void explain_look(const char *name, int err)
 {
 	if (err == -ENOENT)
-		complain(ST_NOT_FOUND, "there is no channel '%s'; 'msgchan ls' shows those that there are", name);
+		complain(ST_NOT_FOUND,
+			 "there is no channel '%s'; 'msgchan ls' shows those that there are", name);
 	else if (err == -EACCES)
-		complain(ST_PERMISSION, "%s: permission denied: it is open to its owner, to those whom its mode lets in, and to root", name);
+		complain(ST_PERMISSION,
+			 "%s: only owner, root, and those whom its mode lets in may look", name);
 	else
 		fail(err, "%s", name);
 }

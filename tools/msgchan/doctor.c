@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * doctor.c - is all there that msgchan needs, and does it work: a line per check, and what to do where one fails.
+ * Is all there and does it work: a line per check, with what to do where one fails.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,14 @@ static const char help[] =
 	"Exit status 0 only if all is well, 4 if the module is not there.\n\n"
 	TABLE_HELP;
 
-static const struct option options[] = { TABLE_LONG, { 0 } };
+static const struct option options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, 'J' },
+	{ "noheadings", no_argument, NULL, 'n' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "bytes", no_argument, NULL, 'b' },
+	{ 0 }
+};
 
 enum { D_CHECK, D_STATE, D_DETAIL, N_COLUMNS };
 
@@ -42,7 +49,8 @@ struct finding {
 	char detail[256];
 };
 
-static void __attribute__((format(printf, 3, 4))) found(struct finding *f, bool ok, const char *fmt, ...)
+__printf(3, 4)
+static void found(struct finding *f, bool ok, const char *fmt, ...)
 {
 	va_list args;
 
@@ -80,7 +88,7 @@ static void check_module(struct finding *f)
 	char version[64];
 
 	if (access(MODULE, F_OK))
-		found(f, false, "not loaded: 'modprobe msgchan', after 'make install' in its source for this kernel");
+		found(f, false, "not loaded: 'make install' it, then 'modprobe msgchan'");
 	else if (read_line(MODULE "/version", version, sizeof(version)))
 		found(f, true, "loaded, version %s", version);
 	else
@@ -90,20 +98,23 @@ static void check_module(struct finding *f)
 static void check_device(struct finding *f)
 {
 	struct stat st;
+	bool open_to_all;
 	int fd;
 
 	if (stat(DEVICE, &st)) {
-		found(f, false, "there is no " DEVICE ": load the module; in a container, pass the device in");
+		found(f, false, "no " DEVICE ": load the module; a container must be given it");
 		return;
 	}
 	fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
-		found(f, false, DEVICE " has mode %04o, uid %u: %s; 'chmod 0666 " DEVICE "'", st.st_mode & 0777U, st.st_uid, strerror(errno));
+		found(f, false, DEVICE " has mode %04o, uid %u: %s; 'chmod 0666 " DEVICE "'",
+		      st.st_mode & 0777U, st.st_uid, strerror(errno));
 		return;
 	}
 	close(fd);
-	found(f, (st.st_mode & 0666) == 0666, DEVICE " has mode %04o%s", st.st_mode & 0777U,
-	      (st.st_mode & 0666) == 0666 ? "" : ": other users may not open it; 'chmod 0666 " DEVICE "'");
+	open_to_all = (st.st_mode & 0666) == 0666;
+	found(f, open_to_all, DEVICE " has mode %04o%s", st.st_mode & 0777U,
+	      open_to_all ? "" : ": other users may not open it; 'chmod 0666 " DEVICE "'");
 }
 
 static void check_features(struct finding *f)
@@ -112,27 +123,32 @@ static void check_features(struct finding *f)
 	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 || ioctl(fd, MSGC_FEATURES, &ask))
-		found(f, false, "the module does not answer: %s; module and command of the same release?", strerror(errno));
+		found(f, false, "no answer: %s; are module and command of one release?",
+		      strerror(errno));
 	else
 		found(f, true, "%s%s%s", ask.features & MSGC_F_URING ? "io_uring commands " : "",
-		      ask.features & MSGC_F_SEAL ? "sealed payloads" : "", ask.features ? "" : "ring and rendezvous, nothing optional");
+		      ask.features & MSGC_F_SEAL ? "sealed payloads" : "",
+		      ask.features ? "" : "ring and rendezvous, nothing optional");
 	if (fd >= 0)
 		close(fd);
 }
 
 static void check_limits(struct finding *f)
 {
-	static const char *const names[] = { "max_bytes_per_user", "max_channels_per_user", "max_endpoints_per_user" };
+	static const char *const names[] = {
+		"max_bytes_per_user", "max_channels_per_user", "max_endpoints_per_user"
+	};
 	char path[96], value[32], all[200];
 	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		snprintf(path, sizeof(path), MODULE "/parameters/%s", names[i]);
 		if (!read_line(path, value, sizeof(value))) {
 			found(f, false, "cannot read %s: not this release of the module?", path);
 			return;
 		}
-		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s %s", n ? ", " : "", names[i], value);
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s %s", n ? ", " : "", names[i],
+				      value);
 	}
 	found(f, true, "%s", all);
 }
@@ -177,7 +193,8 @@ static int try_both(int channel_fd, side sending, side receiving)
 	return err ? err : WIFEXITED(status) ? -WEXITSTATUS(status) : -EOWNERDEAD;
 }
 
-static void try_mode(struct finding *f, uint32_t mode, side sending, side receiving, const char *what)
+static void try_mode(struct finding *f, uint32_t mode, side sending, side receiving,
+		     const char *what)
 {
 	struct ipc_options opt = { .size = sizeof(opt), .mode = mode };
 	struct ipc_channel *ch;
@@ -189,7 +206,8 @@ static void try_mode(struct finding *f, uint32_t mode, side sending, side receiv
 		ipc_close(ch);
 	}
 	if (err)
-		found(f, false, "%s: %s; please report it with the last lines of dmesg", what, ipc_strerror(err));
+		found(f, false, "%s: %s; please report it with the last lines of dmesg", what,
+		      ipc_strerror(err));
 	else
 		found(f, true, "%s, in %.1f ms", what, (double)(now_ns() - start) / 1e6);
 }
@@ -253,12 +271,14 @@ static int serve_ping(struct ipc_endpoint *ep)
 
 static void check_ring(struct finding *f)
 {
-	try_mode(f, IPC_RING, send_ping, recv_ping, "a message from one process to another, and the end of the stream");
+	try_mode(f, IPC_RING, send_ping, recv_ping,
+		 "a message from one process to another, and the end of the stream");
 }
 
 static void check_rendezvous(struct finding *f)
 {
-	try_mode(f, IPC_RENDEZVOUS, call_ping, serve_ping, "a call from one process to another, and its reply");
+	try_mode(f, IPC_RENDEZVOUS, call_ping, serve_ping,
+		 "a call from one process to another, and its reply");
 }
 
 /* ---- the verb ---- */
@@ -291,7 +311,7 @@ static int examine(const struct table_options *opt)
 	struct table *t = table_new("checks", columns, N_COLUMNS, opt);
 	bool module = !access(DEVICE, F_OK), failed = false;
 
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
 		struct finding f = { 0 };
 
 		if (!module && checks[i].needs_device)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * error.c - what went wrong, on standard error, and the exit status that says it to a script.
+ * What went wrong, on standard error, and the exit status that says it to a script.
  */
 #include <errno.h>
 #include <stdarg.h>
 
 #include "cli.h"
 
-const char *verb_name;
+const char *verb_name = "";
 
 int status_of(int err)
 {
@@ -44,7 +44,7 @@ static void say(const char *fmt, va_list args, const char *tail)
 	char text[1024];
 
 	vsnprintf(text, sizeof(text), fmt, args);
-	fprintf(stderr, "msgchan%s%s: %s%s\n", verb_name ? " " : "", verb_name ? verb_name : "", text, tail);
+	fprintf(stderr, "msgchan%s%s: %s%s\n", *verb_name ? " " : "", verb_name, text, tail);
 }
 
 /* @err, a negative errno, explains the message. */
@@ -81,7 +81,7 @@ void notice(const char *fmt, ...)
 
 static void point_to_help(void)
 {
-	fprintf(stderr, "Try 'msgchan %s%s--help'.\n", verb_name ? verb_name : "", verb_name ? " " : "");
+	fprintf(stderr, "Try 'msgchan %s%s--help'.\n", verb_name, *verb_name ? " " : "");
 }
 
 int usage(const char *fmt, ...)

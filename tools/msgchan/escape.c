@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * escape.c - text of others, safe for a terminal and for JSON.
+ * Text of others, safe for a terminal and for JSON.
  */
 #include <string.h>
 
 #include "cli.h"
 
 /*
- * Names and comms come from other users and are printed on root's terminal: whatever is not printable ASCII becomes \xNN, and so does
- * the backslash, so that nothing can look like an escape that it is not. Returns the length; what does not fit is cut.
+ * Names and comms come from other users and are printed on root's terminal: whatever is not
+ * printable ASCII becomes \xNN, and so does the backslash, so that nothing can look like an escape
+ * that it is not. Returns the length; what does not fit is cut.
  */
 size_t escape(char *to, size_t room, const char *from, size_t len)
 {
@@ -51,12 +52,14 @@ void json_text(FILE *out, const char *text, size_t len)
 
 static void json_base64(FILE *out, const unsigned char *data, size_t len)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	putc('"', out);
 	for (size_t i = 0; i < len; i += 3) {
 		size_t rest = len - i;
-		unsigned int v = data[i] << 16U | (rest > 1 ? data[i + 1] << 8U : 0) | (rest > 2 ? data[i + 2] : 0);
+		unsigned int v = data[i] << 16U | (rest > 1 ? data[i + 1] << 8U : 0) |
+				 (rest > 2 ? data[i + 2] : 0);
 
 		putc(digits[v >> 18], out);
 		putc(digits[v >> 12 & 63], out);
@@ -66,11 +69,19 @@ static void json_base64(FILE *out, const unsigned char *data, size_t len)
 	putc('"', out);
 }
 
+/* How many bytes a sequence has that begins with @c, 0 where none does. */
+static size_t utf8_length(unsigned char c)
+{
+	if (c < 0x80)
+		return 1;
+	return c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
+}
+
 /* The bytes of the sequence that begins at @p, 0 where there is no valid one. */
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
 	static const unsigned int least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
+	size_t n = utf8_length(p[0]);
 	unsigned int v = n > 1 ? p[0] & (0x7fU >> n) : p[0];
 
 	if (!n || n > left)

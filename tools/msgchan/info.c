@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * info.c - one channel in full.
+ * One channel in full.
  */
 #include <getopt.h>
 #include <unistd.h>
@@ -12,7 +12,14 @@ static const char help[] =
 	"Print everything that is known of one channel.\n\n"
 	TABLE_HELP;
 
-static const struct option options[] = { TABLE_LONG, { 0 } };
+static const struct option options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, 'J' },
+	{ "noheadings", no_argument, NULL, 'n' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "bytes", no_argument, NULL, 'b' },
+	{ 0 }
+};
 
 /* Those that ls leaves out as well. */
 static void print(const struct msgc_info *info, struct table_options *opt)
@@ -22,7 +29,8 @@ static void print(const struct msgc_info *info, struct table_options *opt)
 	struct table *t;
 
 	for (unsigned int i = 0; i < n_channel_columns; i++)
-		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", n ? "," : "", channel_columns[i].name);
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", n ? "," : "",
+				      channel_columns[i].name);
 	if (!opt->columns)
 		opt->columns = all;
 	t = table_new("channels", channel_columns, n_channel_columns, opt);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * ls.c - every channel of this network namespace, one a line.
+ * Every channel of this network namespace, one a line.
  */
 #include <getopt.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -18,7 +17,14 @@ static const char help[] =
 	"  -H, --columns      what the columns are\n";
 
 static const struct option options[] = {
-	TABLE_LONG, { "watch", required_argument, NULL, 'w' }, { "columns", no_argument, NULL, 'H' }, { 0 }
+	{ "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, 'J' },
+	{ "noheadings", no_argument, NULL, 'n' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "bytes", no_argument, NULL, 'b' },
+	{ "watch", required_argument, NULL, 'w' },
+	{ "columns", no_argument, NULL, 'H' },
+	{ 0 }
 };
 
 /* For the rights that the caller does not have the kernel gives no figures. */
@@ -30,7 +36,7 @@ static int list(int dev, const struct table_options *opt)
 	int err = device_list(dev, &rows, &n);
 
 	if (err)
-		return fail(err, "cannot list the channels");
+		return fail(err, "no answer from the module");
 	t = table_new("channels", channel_columns, n_channel_columns, opt);
 	for (size_t i = 0; i < n; i++)
 		channel_row(t, &rows[i], rows[i].rights);
@@ -42,7 +48,7 @@ static int list(int dev, const struct table_options *opt)
 
 static void pause_ns(uint64_t ns)
 {
-	struct timespec ts = { .tv_sec = (time_t)(ns / 1000000000ULL), .tv_nsec = (long)(ns % 1000000000ULL) };
+	struct timespec ts = timespec_of(ns);
 
 	fflush(stdout);
 	nanosleep(&ts, NULL);
@@ -89,7 +95,7 @@ static int run(int argc, char **argv)
 		}
 	}
 	if (optind < argc)
-		return usage("takes no name; 'msgchan info %s' tells of one channel", argv[optind]);
+		return usage("takes no name; 'msgchan info %s' tells of one", argv[optind]);
 	dev = device_open();
 	return dev < 0 ? status_of(dev) : every ? watch(dev, &opt, every) : list(dev, &opt);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * main.c - the table of verbs.
+ * The table of verbs.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,15 +8,13 @@
 #include "cli.h"
 
 static const struct verb *const verbs[] = {
-	&verb_ls, &verb_info, &verb_who, &verb_create, &verb_rm, &verb_wait, &verb_send, &verb_recv, &verb_call, &verb_serve,
-	&verb_doctor,
+	&verb_ls, &verb_info, &verb_who, &verb_create, &verb_rm, &verb_wait, &verb_send, &verb_recv,
+	&verb_call, &verb_serve, &verb_doctor,
 };
-
-#define N_VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
 static const struct verb *find_verb(const char *name)
 {
-	for (size_t i = 0; i < N_VERBS; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
 		const struct verb *v = verbs[i];
 
 		if (!strcmp(name, v->name) || (v->alias && !strcmp(name, v->alias)))
@@ -27,12 +25,15 @@ static const struct verb *find_verb(const char *name)
 
 static void list_verbs(FILE *out)
 {
-	fputs("Usage: msgchan VERB [OPTIONS] [NAME] ...\n\nMessage channels between processes: look at them, and use them from a shell.\n\n", out);
-	for (size_t i = 0; i < N_VERBS; i++)
+	fputs("Usage: msgchan VERB [OPTIONS] [NAME] ...\n\n"
+	      "Message channels between processes: look at them, and use them from a shell.\n\n",
+	      out);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		fprintf(out, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
 	fputs("\n'msgchan VERB --help' tells more of a verb, msgchan(1) of everything.\n"
 	      "Exit status: 0 ok, 1 not found, 2 usage, 3 permission, 4 module missing, 5 timeout,\n"
-	      "6 peer died or outcome \"maybe\", 7 messages lost, 8 anything else.\n", out);
+	      "6 peer died or outcome \"maybe\", 7 messages lost, 8 anything else.\n",
+	      out);
 }
 
 static int help(int argc, char **argv)

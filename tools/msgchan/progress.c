@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * progress.c - one line on the terminal that says how far a long transfer is.
+ * One line on the terminal that says how far a long transfer is.
  */
 #include <inttypes.h>
 #include <unistd.h>
@@ -13,9 +13,9 @@
 /* Not where the payload itself goes to the terminal. */
 void progress_begin(struct progress *p, bool payload_to_stdout)
 {
-	*p = (struct progress){ .enabled = isatty(STDERR_FILENO) && !(payload_to_stdout && isatty(STDOUT_FILENO)) };
-	if (p->enabled)
-		p->start = now_ns();
+	bool mixed = payload_to_stdout && isatty(STDOUT_FILENO);
+
+	*p = (struct progress){ .enabled = isatty(STDERR_FILENO) && !mixed, .start = now_ns() };
 }
 
 static void show(const struct progress *p, uint64_t now)
@@ -23,8 +23,9 @@ static void show(const struct progress *p, uint64_t now)
 	char bytes[SHOWN], rate[SHOWN], age[SHOWN];
 	double seconds = (double)(now - p->start) / 1e9;
 
-	fprintf(stderr, "\r%s: %s in %" PRIu64 " messages, %s, %s/s\033[K", verb_name, show_size(bytes, p->bytes), p->messages,
-		show_age(age, now - p->start), show_size(rate, (uint64_t)((double)p->bytes / seconds)));
+	fprintf(stderr, "\r%s: %s in %" PRIu64 " messages, %s, %s/s\033[K", verb_name,
+		show_size(bytes, p->bytes), p->messages, show_age(age, now - p->start),
+		show_size(rate, (uint64_t)((double)p->bytes / seconds)));
 }
 
 void progress_add(struct progress *p, uint64_t messages, uint64_t bytes)

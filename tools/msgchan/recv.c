@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * recv.c - messages of a channel to standard output, straight out of the ring.
+ * Messages of a channel to standard output, straight out of the ring.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,7 +13,7 @@
 #include "cli.h"
 
 #define BATCH	256		/* messages borrowed at a time */
-#define CHUNK	131072		/* bytes after which written ones are given back, so that the sender goes on meanwhile */
+#define CHUNK	131072		/* bytes after which written ones are given back */
 
 static const char help[] =
 	"Usage: msgchan recv [OPTIONS] NAME | CONSUMER\n\n"
@@ -71,11 +71,12 @@ static void print_json(struct receiving *r, const struct ipc_msg *m)
 	char comm[4 * sizeof(peer->comm) + 1];
 	size_t n = escape(comm, sizeof(comm), peer->comm, sizeof(peer->comm));
 
-	printf("{\"seq\":%" PRIu64 ",\"type\":%" PRIu32 ",\"format\":%u,\"cookie\":%" PRIu64 ",\"time\":%" PRIu64 ",\"len\":%" PRIu32
-	       ",\"pid\":%d,\"uid\":%" PRIu32 ",\"comm\":", m->seq, m->type, m->format, m->cookie, m->time, m->len, peer->pid, peer->uid);
+	printf("{\"seq\":%" PRIu64 ",\"type\":%" PRIu32 ",\"format\":%u,\"cookie\":%" PRIu64
+	       ",\"time\":%" PRIu64 ",\"len\":%" PRIu32 ",\"pid\":%d,\"uid\":%" PRIu32 ",\"comm\":",
+	       m->seq, m->type, m->format, m->cookie, m->time, m->len, peer->pid, peer->uid);
 	json_text(stdout, comm, n);
-	printf(",\"redelivered\":%s,\"attempts\":%u,\"missed\":%" PRIu64 ",", m->flags & IPC_F_REDELIVERED ? "true" : "false", m->attempts,
-	       m->missed);
+	printf(",\"redelivered\":%s,\"attempts\":%u,\"missed\":%" PRIu64 ",",
+	       m->flags & IPC_F_REDELIVERED ? "true" : "false", m->attempts, m->missed);
 	json_payload(stdout, m->data, m->len);
 	puts("}");
 }
@@ -164,7 +165,8 @@ static void refuse(struct receiving *r, const struct ipc_msg *m)
 	char who[WHO_SHOWN];
 
 	r->bad_senders++;
-	notice("%s: %s broke the protocol; what else it sends is refused", r->connect.name, show_who(who, peer->comm, peer->pid));
+	notice("%s: %s broke the protocol; what else it sends is refused", r->connect.name,
+	       show_who(who, peer->comm, peer->pid));
 }
 
 /* Messages up to the end of what was asked for: 0, or why it ended before. */
@@ -174,7 +176,8 @@ static int receive(struct receiving *r)
 	int err = 0;
 
 	while (r->left && !err && !stopped()) {
-		int n = ipc_recv(r->ep, m, r->left < BATCH ? (unsigned int)r->left : BATCH, until(r->timeout));
+		unsigned int want = r->left < BATCH ? (unsigned int)r->left : BATCH;
+		int n = ipc_recv(r->ep, m, want, until(r->timeout));
 
 		if (n == -EPROTO)
 			refuse(r, m);
@@ -187,19 +190,19 @@ static int receive(struct receiving *r)
 static void tell_redelivered(const struct receiving *r)
 {
 	if (r->redelivered)
-		notice("%s: %" PRIu64 " messages had been given to a receiver that died before it finished with them: they may be there twice",
+		notice("%s: %" PRIu64 " redelivered, as a receiver died: they may be there twice",
 		       r->connect.name, r->redelivered);
 }
 
-/* A consumer that has had enough, as head(1), is no error to talk about: end as any writer to a closed pipe does. */
+/* A consumer that has had enough, as head(1), is no error: end as any writer to a closed pipe. */
 static int explain_write(struct receiving *r, int err)
 {
 	if (err == -EPIPE) {
 		r->die_by = SIGPIPE;
 		return ST_OK;
 	}
-	return complain(ST_FAILED, "%s: cannot write to standard output: %s; what was not written is still in the channel", r->connect.name,
-			strerror(-err));
+	return complain(ST_FAILED, "%s: standard output: %s; what was not written is not released",
+			r->connect.name, strerror(-err));
 }
 
 static int explain(struct receiving *r, int err)
@@ -212,7 +215,8 @@ static int explain(struct receiving *r, int err)
 	if (r->write_error)
 		return explain_write(r, r->write_error);
 	if (err == -ETIMEDOUT || err == -EAGAIN)
-		return complain(ST_TIMEOUT, "%s: no message within %s", r->connect.name, show_time(time, r->timeout));
+		return complain(ST_TIMEOUT, "%s: no message within %s", r->connect.name,
+				show_time(time, r->timeout));
 	ipc_why(r->ep, err, why, sizeof(why));
 	return complain(status_of(err), "%s: %s", r->connect.name, why);
 }
@@ -220,7 +224,8 @@ static int explain(struct receiving *r, int err)
 static int lost(const struct receiving *r)
 {
 	if (r->missed)
-		return complain(ST_LOST, "%s: %" PRIu64 " messages were lost", r->connect.name, r->missed);
+		return complain(ST_LOST, "%s: %" PRIu64 " messages were lost", r->connect.name,
+				r->missed);
 	return r->bad_senders ? ST_LOST : ST_OK;
 }
 
@@ -290,7 +295,11 @@ static bool option(struct receiving *r, int c)
 static int run(int argc, char **argv)
 {
 	struct receiving r = {
-		.connect = { .rights = IPC_READ, .options = { .size = sizeof(struct ipc_options) } },
+		.connect = {
+			.rights = IPC_READ,
+			.may_create = true,
+			.options = { .size = sizeof(struct ipc_options) },
+		},
 		.how = { .size = sizeof(struct ipc_attach), .role = IPC_RECEIVER },
 		.timeout = TIME_FOREVER,
 		.left = UINT64_MAX,

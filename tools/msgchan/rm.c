@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * rm.c - take names of channels away.
+ * Take names of channels away.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -15,7 +15,11 @@ static const char help[] =
 	"  -f, --force   a name that does not exist is no error\n"
 	"  -h, --help    this text\n";
 
-static const struct option options[] = { { "force", no_argument, NULL, 'f' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+static const struct option options[] = {
+	{ "force", no_argument, NULL, 'f' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 }
+};
 
 static int remove_name(const char *name, bool force)
 {

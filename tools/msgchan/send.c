@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * send.c - standard input into a channel: by block, by line, or whole.
+ * Standard input into a channel: by block, by line, or whole.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -62,7 +62,8 @@ struct sending {
 	uint64_t timeout, cookie;
 	uint32_t block, type;
 	uint8_t format;
-	bool lines, whole, no_drain, calls;	/* calls: on a rendezvous channel */
+	bool lines, whole, no_drain;
+	bool calls;			/* on a rendezvous channel */
 	char *input;			/* --whole */
 	size_t input_len;
 };
@@ -157,7 +158,7 @@ static ssize_t read_in_place(struct sending *s, size_t want)
 	return err ? err : n;
 }
 
-/* Where nobody can say how much there is, a reservation of a full block for a few bytes would waste the ring. */
+/* How much there is nobody can say: to reserve a block for a few bytes would waste the ring. */
 static ssize_t read_and_copy(struct sending *s)
 {
 	static char buf[BLOCK];
@@ -232,7 +233,7 @@ static int put_lines(struct sending *s, struct lines *l)
 	return err ? err : publish(s);
 }
 
-/* What a read gave is published before the next one: a line of a slow producer never waits for another. */
+/* What a read gave is published before the next one: no line waits for a slow producer. */
 static int send_lines(struct sending *s)
 {
 	struct lines l = { 0 };
@@ -291,10 +292,12 @@ static int prepare_whole(struct sending *s)
 static int too_long(const struct sending *s)
 {
 	if (s->calls)
-		return complain(ST_USAGE, "%s: the input, or a part of it that has to be one message, is longer than the channel's requests "
-				"('msgchan info %s' shows REQUEST)", s->connect.name, s->connect.name);
-	return complain(ST_USAGE, "%s: the input, or a part of it that has to be one message, does not fit the ring: try --ring "
-			"('msgchan info %s' shows RINGMAX)", s->connect.name, s->connect.name);
+		return complain(ST_USAGE,
+				"%s: longer than the channel's requests may be ('msgchan info %s')",
+				s->connect.name, s->connect.name);
+	return complain(ST_USAGE,
+			"%s: a message does not fit the ring: try --ring ('msgchan info %s': RINGMAX)",
+			s->connect.name, s->connect.name);
 }
 
 static int explain(struct sending *s, int err)
@@ -315,7 +318,8 @@ static void tell_left_behind(struct sending *s)
 	char size[SHOWN];
 
 	if (!channel_info(ipc_channel_fd(s->ch), &info) && info.mode == MSGC_RING && info.depth)
-		notice("%s: stopped; %s of the channel have not been received", s->connect.name, show_size(size, info.depth));
+		notice("%s: stopped; %s of the channel have not been received", s->connect.name,
+		       show_size(size, info.depth));
 }
 
 static int drain(struct sending *s)
@@ -421,7 +425,11 @@ static bool option(struct sending *s, int c)
 static int run(int argc, char **argv)
 {
 	struct sending s = {
-		.connect = { .rights = IPC_WRITE, .options = { .size = sizeof(struct ipc_options) } },
+		.connect = {
+			.rights = IPC_WRITE,
+			.may_create = true,
+			.options = { .size = sizeof(struct ipc_options) },
+		},
 		.how = { .size = sizeof(struct ipc_attach), .role = IPC_SENDER },
 		.timeout = TIME_FOREVER,
 		.block = BLOCK,

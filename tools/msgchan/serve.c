@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * serve.c - a service: each request is answered by a command, by a fixed text, or by itself.
+ * A service: each request is answered by a command, by a fixed text, or by itself.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -126,7 +126,7 @@ static int serve_all(struct serving *s)
 	return complain(status_of(err), "%s: %s", s->connect.name, why);
 }
 
-/* A server holds one call at a time: where there are several, none has calls waiting behind the one that it works on. */
+/* It holds one call at a time: others wait in the channel, where any server may take them. */
 static int serve_channel(struct serving *s)
 {
 	struct ipc_attach how = { .size = sizeof(how), .role = IPC_RECEIVER, .held = 1 };
@@ -184,7 +184,9 @@ static int run(int argc, char **argv)
 {
 	struct serving s = {
 		.connect = {
-			.rights = IPC_READ, .timeout = TIME_FOREVER,
+			.rights = IPC_READ,
+			.timeout = TIME_FOREVER,
+			.may_create = true,
 			.options = { .size = sizeof(struct ipc_options), .mode = IPC_RENDEZVOUS },
 		},
 		.timeout = TIME_FOREVER,

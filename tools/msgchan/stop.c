@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * stop.c - SIGINT, SIGTERM and SIGHUP end a verb in good order: the wait that it is in returns -EINTR, and it leaves its channel.
+ * SIGINT, SIGTERM and SIGHUP end a verb in good order: its wait returns -EINTR, it leaves.
  */
 #include <signal.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include "cli.h"
 
-static volatile sig_atomic_t stop_signal;
+static _Atomic int stop_signal;
 static struct ipc_endpoint *waiting;
 
 /* A second signal, for a wait elsewhere, has its usual effect. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * stream.c - reading and writing whole amounts, whatever kind of file it is.
+ * Reading and writing whole amounts, whatever kind of file it is.
  */
 #include <errno.h>
 #include <poll.h>

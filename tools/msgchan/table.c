@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * table.c - tables by libsmartcols: the columns that were asked for, as text or as JSON, across or upright.
+ * Tables by libsmartcols: the columns that were asked for, as text or JSON.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -50,7 +50,8 @@ static int find_column(const struct table *t, const char *name, size_t len)
 	if (len && name[len - 1] == '*')
 		len--;
 	for (unsigned int i = 0; i < t->n; i++)
-		if (strlen(t->columns[i].name) == len && !strncasecmp(name, t->columns[i].name, len))
+		if (strlen(t->columns[i].name) == len &&
+		    !strncasecmp(name, t->columns[i].name, len))
 			return (int)i;
 	return -1;
 }
@@ -64,7 +65,8 @@ static void show_column(struct table *t, unsigned int i)
 
 	if (t->shown[i])
 		return;
-	snprintf(name, sizeof(name), "%s%s", c->name, !t->json && (c->flags & COL_CLAIMED) ? "*" : "");
+	snprintf(name, sizeof(name), "%s%s", c->name,
+		 !t->json && (c->flags & COL_CLAIMED) ? "*" : "");
 	cl = scols_table_new_column(t->tb, name, 0, number ? SCOLS_FL_RIGHT : 0);
 	if (!cl)
 		out_of_memory();
@@ -92,11 +94,16 @@ static void show_listed(struct table *t, const char *list)
 	}
 }
 
-struct table *table_new(const char *name, const struct column *columns, unsigned int n, const struct table_options *opt)
+struct table *table_new(const char *name, const struct column *columns, unsigned int n,
+			const struct table_options *opt)
 {
 	struct table *t = calloc(1, sizeof(*t));
 
-	if (!t || !(t->shown = calloc(n, sizeof(*t->shown))) || !(t->tb = scols_new_table()))
+	if (!t)
+		out_of_memory();
+	t->shown = calloc(n, sizeof(*t->shown));
+	t->tb = scols_new_table();
+	if (!t->shown || !t->tb)
 		out_of_memory();
 	t->columns = columns;
 	t->n = n;
@@ -149,7 +156,8 @@ void table_text(struct table *t, unsigned int column, const char *text)
 static void alert(struct table *t, unsigned int column)
 {
 	if (t->colour && t->shown[column] && (t->columns[column].flags & COL_ALERT))
-		scols_cell_set_color(scols_line_get_column_cell(t->line, t->shown[column]), "brown");
+		scols_cell_set_color(scols_line_get_column_cell(t->line, t->shown[column]),
+				     "brown");
 }
 
 void table_count(struct table *t, unsigned int column, uint64_t n)
@@ -205,13 +213,15 @@ void table_print_upright(struct table *t)
 	}
 	for (unsigned int i = 0; i < t->n; i++)
 		if (t->shown[i])
-			printf("%-10s %s\n", t->columns[i].name, scols_line_get_column_data(t->line, t->shown[i]));
+			printf("%-10s %s\n", t->columns[i].name,
+			       scols_line_get_column_data(t->line, t->shown[i]));
 }
 
 void columns_help(const struct column *columns, unsigned int n)
 {
 	puts("\nColumns (* as claimed by the sender; + only when asked for):");
 	for (unsigned int i = 0; i < n; i++)
-		printf("  %-11s%s %s\n", columns[i].name,
-		       columns[i].flags & COL_CLAIMED ? "*" : columns[i].flags & COL_MORE ? "+" : " ", columns[i].help);
+		printf("  %-10s%s%s %s\n", columns[i].name,
+		       columns[i].flags & COL_CLAIMED ? "*" : " ",
+		       columns[i].flags & COL_MORE ? "+" : " ", columns[i].help);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * terminal.c - whether somebody looks who likes colours.
+ * Whether somebody looks who likes colours.
  */
 #include <stdlib.h>
 #include <string.h>

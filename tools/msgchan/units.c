@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * units.c - sizes and ages as people like to read them.
+ * Sizes and ages as people like to read them.
  */
 #include <inttypes.h>
-#include <time.h>
 
 #include "cli.h"
 
@@ -13,6 +12,14 @@ uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+struct timespec timespec_of(uint64_t ns)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(ns / 1000000000ULL),
+		.tv_nsec = (long)(ns % 1000000000ULL),
+	};
 }
 
 /* At most four characters for what fits into 999T: 0, 512, 1.5K, 48K, 1M */

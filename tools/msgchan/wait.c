@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * wait.c - until a name exists, or its channel has a peer of a role.
+ * Until a name exists, or its channel has a peer of a role.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -20,7 +19,10 @@ static const char help[] =
 	"  -h, --help          this text\n";
 
 static const struct option options[] = {
-	{ "peer", required_argument, NULL, 'P' }, { "timeout", required_argument, NULL, 't' }, { "help", no_argument, NULL, 'h' }, { 0 }
+	{ "peer", required_argument, NULL, 'P' },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 }
 };
 
 struct waiting {
@@ -57,15 +59,15 @@ static int has_peer(int fd, unsigned int role)
 /* Names came or went, or members of the channel @fd (-1: none), or the time is over. */
 static int wait_for_change(const struct waiting *w, int fd)
 {
-	struct pollfd p[] = { { .fd = w->dev, .events = POLLPRI }, { .fd = fd, .events = POLLPRI } };
+	struct pollfd p[] = { { .fd = w->dev, .events = POLLPRI },
+			      { .fd = fd, .events = POLLPRI } };
 	struct timespec left;
-	uint64_t now = now_ns(), ns;
+	uint64_t now = now_ns();
 	int n;
 
 	if (w->deadline != IPC_FOREVER && now >= w->deadline)
 		return -ETIMEDOUT;
-	ns = w->deadline - now;
-	left = (struct timespec){ .tv_sec = (time_t)(ns / 1000000000ULL), .tv_nsec = (long)(ns % 1000000000ULL) };
+	left = timespec_of(w->deadline - now);
 	n = ppoll(p, 2, w->deadline == IPC_FOREVER ? NULL : &left, NULL);
 	return n < 0 ? -errno : n ? 0 : -ETIMEDOUT;
 }
@@ -90,12 +92,14 @@ static int explain(const struct waiting *w, int err, uint64_t timeout)
 	char age[SHOWN];
 
 	if (err == -ETIMEDOUT)
-		return complain(ST_TIMEOUT, "%s: %s within %s", w->name, w->role ? "nobody of that role came" : "no such channel appeared",
+		return complain(ST_TIMEOUT, "%s: %s within %s", w->name,
+				w->role ? "nobody of that role came" : "no such channel appeared",
 				show_time(age, timeout));
 	if (err == -EACCES && !w->role)
 		return ST_OK;		/* it exists, and more was not asked */
 	if (err == -EACCES)
-		return complain(ST_PERMISSION, "%s: its mode does not let you see who is there", w->name);
+		return complain(ST_PERMISSION, "%s: its mode does not let you see who is there",
+				w->name);
 	return fail(err, "%s", w->name);
 }
 
@@ -129,4 +133,5 @@ static int run(int argc, char **argv)
 	return err > 0 ? ST_OK : explain(&w, err, timeout);
 }
 
-const struct verb verb_wait = { "wait", NULL, "wait until a channel exists, or has a peer", help, run };
+const struct verb verb_wait = { "wait", NULL, "wait until a channel exists, or has a peer", help,
+				run };

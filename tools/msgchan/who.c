@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * who.c - the endpoints of a channel, with the identity that the kernel saw when they attached.
+ * The endpoints of a channel, with the identity that the kernel saw when they attached.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -10,8 +10,8 @@
 #include "cli.h"
 
 enum {
-	W_WHO, W_ROLE, W_STATE, W_PID, W_UID, W_GID, W_COMM, W_ID, W_RING, W_LAG, W_HIWAT, W_HELD, W_LOST, W_REDELIV, W_REFUSED,
-	W_KICKS, W_NEEDLESS, W_WAITS, W_TAIL, W_HEAD, W_AGE, N_COLUMNS
+	W_WHO, W_ROLE, W_STATE, W_PID, W_UID, W_GID, W_COMM, W_ID, W_RING, W_LAG, W_HIWAT, W_HELD,
+	W_LOST, W_REDELIV, W_REFUSED, W_KICKS, W_NEEDLESS, W_WAITS, W_TAIL, W_HEAD, W_AGE, N_COLUMNS
 };
 
 static const struct column columns[] = {
@@ -29,7 +29,7 @@ static const struct column columns[] = {
 	[W_HELD] = { "HELD", COL_NUMBER, "calls that a server holds" },
 	[W_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT, "messages that were dropped" },
 	[W_REDELIV] = { "REDELIV", COL_NUMBER | COL_ALERT, "messages or calls given again" },
-	[W_REFUSED] = { "REFUSED", COL_NUMBER | COL_ALERT, "peers that broke the protocol with it" },
+	[W_REFUSED] = { "REFUSED", COL_NUMBER | COL_ALERT, "peers lost by a broken protocol" },
 	[W_KICKS] = { "KICKS", COL_NUMBER, "wake-ups that it gave" },
 	[W_NEEDLESS] = { "NEEDLESS", COL_NUMBER | COL_MORE, "of these, with nobody asleep" },
 	[W_WAITS] = { "WAITS", COL_NUMBER, "times that it went to sleep" },
@@ -44,7 +44,15 @@ static const char help[] =
 	TABLE_HELP
 	"  -H, --columns      what the columns are\n";
 
-static const struct option options[] = { TABLE_LONG, { "columns", no_argument, NULL, 'H' }, { 0 } };
+static const struct option options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "json", no_argument, NULL, 'J' },
+	{ "noheadings", no_argument, NULL, 'n' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "bytes", no_argument, NULL, 'b' },
+	{ "columns", no_argument, NULL, 'H' },
+	{ 0 }
+};
 
 static const char *role_text(const struct msgc_peer *p, uint32_t mode)
 {
@@ -57,7 +65,7 @@ static const char *state_text(uint32_t state)
 {
 	static const char *const text[] = { "free", "live", "standby", "left", "died", "revoked" };
 
-	return state < sizeof(text) / sizeof(text[0]) ? text[state] : "?";
+	return state < ARRAY_SIZE(text) ? text[state] : "?";
 }
 
 static void identity(struct table *t, const struct msgc_peer *p, uint32_t mode)
@@ -103,7 +111,8 @@ static void row(struct table *t, const struct msgc_peer *p, uint32_t mode)
 	table_count(t, W_WAITS, p->waits);
 }
 
-static int print(int fd, const char *name, const struct msgc_info *info, const struct table_options *opt)
+static int print(int fd, const char *name, const struct msgc_info *info,
+		 const struct table_options *opt)
 {
 	struct msgc_peer *peers;
 	struct table *t;
