@@ -13,7 +13,7 @@ done
 
 # One that outgrows the memory at hand fails and says so, it does not swap. Not divided by jobs: all but one need little.
 free=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)
-export PAN_MEM=${PAN_MEM:-$((free / 1024 * 2 / 3))}
+export PAN_MEM=${PAN_MEM:-$((free / 1536))}
 
 # The lines of the models named.
 selected() {
