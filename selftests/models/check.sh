@@ -33,7 +33,7 @@ fi
 # A violated assertion is what a mutant has to show, not some other error of the verifier.
 if grep -q 'assertion violated' pan.log; then
 	got=bad
-elif grep -qE 'search was not completed|max search depth too small|out of memory' pan.log; then
+elif grep -qiE 'search not completed|max search depth too small|out of memory' pan.log; then
 	got=incomplete
 elif grep -q 'errors: 0' pan.log; then
 	got=ok
