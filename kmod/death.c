@@ -70,9 +70,11 @@ static bool finished(struct msgc_endpoint *ep)
 {
 	if (!ep->since || ep->line->state == MSGC_LIVE)
 		return false;
-	if (ep->discarded || !msgc_is_sender(ep))
+	if (!msgc_is_sender(ep))
 		return true;
-	return msgc_is_ring(ep->ch) ? msgc_ring_drained(ep) : msgc_call_drained(ep);
+	if (!msgc_is_ring(ep->ch))
+		return msgc_call_drained(ep);	/* a server may still use its memory: evict that one */
+	return ep->discarded || msgc_ring_drained(ep);
 }
 
 /* Takes one finished member out of the table; its reference goes to the caller. */
@@ -129,17 +131,23 @@ void msgc_zap_peer_everywhere(struct msgc_endpoint *peer)
 	mutex_unlock(&ch->zapping);
 }
 
-/* Last freed is reused last; for a while it counts as the one's who freed it. */
-void msgc_member_free(struct msgc_endpoint *ep)
+/*
+ * It has been taken out of the table: no peer sees its pages any more, then its index is free. Last freed is reused last; for a while it
+ * counts as the one's who freed it. Puts the table's reference.
+ */
+void msgc_member_vacate(struct msgc_endpoint *ep)
 {
 	struct msgc_channel *ch = ep->ch;
 	struct msgc_member *m = &ch->member[ep->index];
 
-	lockdep_assert_held(&ch->members);
+	msgc_zap_peer_everywhere(ep);
+	mutex_lock(&ch->members);
 	msgc_payers_put(m->freed_by);
 	m->freed_by = msgc_payers_get(ep->payers);
 	m->freed_ns = ktime_get_ns();
 	list_add_tail(&m->free, &ch->free[ep->role - 1]);
+	mutex_unlock(&ch->members);
+	msgc_endpoint_put(ep);
 }
 
 void msgc_reap_work(struct work_struct *work)
@@ -147,13 +155,8 @@ void msgc_reap_work(struct work_struct *work)
 	struct msgc_channel *ch = container_of(work, struct msgc_channel, reap);
 	struct msgc_endpoint *ep;
 
-	while ((ep = unlink_finished(ch))) {
-		msgc_zap_peer_everywhere(ep);
-		mutex_lock(&ch->members);
-		msgc_member_free(ep);
-		mutex_unlock(&ch->members);
-		msgc_endpoint_put(ep);
-	}
+	while ((ep = unlink_finished(ch)))
+		msgc_member_vacate(ep);
 	msgc_channel_put(ch);
 }
 

@@ -145,6 +145,7 @@ static struct msgc_endpoint *endpoint_new(struct msgc_channel *ch, const struct 
 	spin_lock_init(&ep->timer_lock);
 	ep->timer_at = U64_MAX;
 	msgc_hrtimer_setup(&ep->timer, msgc_timer_fired, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_SOFT);
+	set_area(ep, MSGC_STATUS, msgc_region_bytes(&ch->status), 0);
 	if (msgc_is_ring(ch))
 		set_ring_areas(ep, want->ring);
 	else
@@ -274,7 +275,6 @@ static int pick_index(struct msgc_endpoint *ep, u32 *index)
 	if (ch->fresh[ep->role - 1] == max)
 		return -EUSERS;
 	*index = base + ch->fresh[ep->role - 1];
-	WRITE_ONCE(ch->fresh[ep->role - 1], ch->fresh[ep->role - 1] + 1);
 	return 0;
 }
 
@@ -283,6 +283,7 @@ static int enter_table(struct msgc_endpoint *ep)
 {
 	struct msgc_channel *ch = ep->ch;
 	struct msgc_member *m;
+	bool used = false;
 	u32 index;
 	int err;
 
@@ -291,20 +292,23 @@ static int enter_table(struct msgc_endpoint *ep)
 	if (err)
 		goto unlock;
 	m = &ch->member[index];
-	err = m->gen != 0;
+	used = m->gen != 0;
 	m->gen = m->gen % 0xfffff + 1;
 	ep->index = index;
 	ep->number = msgc_is_sender(ep) ? index - ch->par.max_receivers : index;
 	ep->id = index | m->gen << 12;
 	kref_get(&ep->ref);		/* the table's */
 	spin_lock(&ch->lock);
-	WRITE_ONCE(m->ep, ep);
+	smp_store_release(&m->ep, ep);	/* pairs with the load in window_page() */
 	spin_unlock(&ch->lock);
+	if (!used)			/* after its pages: the first fault of a peer finds them */
+		smp_store_release(&ch->fresh[ep->role - 1], ch->fresh[ep->role - 1] + 1);
 unlock:
 	mutex_unlock(&ch->members);
-	return err;
+	return err ?: used;
 }
 
+/* Peers may have its pages in a fault, or mapped: as the reaper does it. */
 static void leave_table(struct msgc_endpoint *ep)
 {
 	struct msgc_channel *ch = ep->ch;
@@ -313,9 +317,8 @@ static void leave_table(struct msgc_endpoint *ep)
 	spin_lock(&ch->lock);
 	WRITE_ONCE(ch->member[ep->index].ep, NULL);
 	spin_unlock(&ch->lock);
-	msgc_member_free(ep);
 	mutex_unlock(&ch->members);
-	msgc_endpoint_put(ep);
+	msgc_member_vacate(ep);
 }
 
 /* An index whose owner is dead and finished is free as soon as the reaper has run. */

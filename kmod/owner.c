@@ -52,7 +52,7 @@ static struct msgc_endpoint *next_living(struct msgc_owner *owner)
 
 	mutex_lock(&owners_lock);
 	list_for_each_entry(ep, &owner->endpoints, of_owner) {
-		if (!READ_ONCE(ep->dead)) {
+		if (ep->since && !READ_ONCE(ep->dead)) {
 			kref_get(&ep->ref);
 			found = ep;
 			break;

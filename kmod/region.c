@@ -98,9 +98,9 @@ static struct page *window_page(struct msgc_endpoint *ep, unsigned int k, pgoff_
 	struct msgc_endpoint *peer;
 	struct page *page = NULL;
 
-	if (number >= READ_ONCE(ch->fresh[msgc_is_sender(ep) ? MSGC_RECEIVER - 1 : MSGC_SENDER - 1]))
+	if (number >= smp_load_acquire(&ch->fresh[msgc_is_sender(ep) ? MSGC_RECEIVER - 1 : MSGC_SENDER - 1]))
 		return NULL;
-	peer = READ_ONCE(ch->member[base + number].ep);
+	peer = smp_load_acquire(&ch->member[base + number].ep);	/* pairs with enter_table() */
 	if (peer)
 		page = region_page(peer, window_region(ep, k, peer), at % stride);
 	if (page)

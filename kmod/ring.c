@@ -222,7 +222,7 @@ static void receiver_joined(struct msgc_endpoint *receiver)
 	for_each_sender(receiver->ch, n, sender) {
 		sender->refused &= ~receiver_bit(receiver);
 		WRITE_ONCE(sender->line->receivers, receiver_bit(receiver));
-		receiver->found = true;
+		receiver->found |= !departed(sender) || !msgc_ring_drained(sender);
 	}
 	smp_wmb();	/* tethered but not in the line means refused: pairs with the sender's loads in that order */
 	WRITE_ONCE(receiver->ch->st->tethered, receiver_bit(receiver));
@@ -287,10 +287,9 @@ static void receiver_gone(struct msgc_endpoint *receiver)
 /* Its end: what it had published, believed only within what its ring can hold. space_at = end makes the last release KICK. */
 static void sender_gone(struct msgc_endpoint *sender)
 {
-	u64 head = head_floor(sender), size = msgc_region_bytes(&sender->data);
-	u64 tail = READ_ONCE(*(u64 *)msgc_region_at(&sender->own, MSGC_TAIL_AT(sender->number)));
+	u64 head = msgc_ring_head(sender), size = msgc_region_bytes(&sender->data);
 	struct msgc_status *st = sender->ch->st;
-	u64 end = round_down(clamp(tail, head, head + size), MSGC_ALIGN);
+	u64 end = round_down(clamp(msgc_ring_tail(sender), head, head + size), MSGC_ALIGN);
 
 	WRITE_ONCE(sender->line->end, end);
 	WRITE_ONCE(sender->line->space_at, end);
