@@ -16,7 +16,7 @@ lock()
 {
 	mkdir -p "$(dirname "$1")"
 	exec {lock_fd}>"$1"
-	flock -n "$lock_fd" && return
+	flock -w 2 "$lock_fd" && return
 	say "waiting for another run (it holds ${1##*/})"
 	flock "$lock_fd"
 }
