@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The library's examples, as programs of a user: both roles in one, and each for itself.
+files=$(dirname "$0")/files
+dir=$(mktemp -d)
+cp "$files"/* "$dir"
+chmod 755 "$dir"/*
+export LD_LIBRARY_PATH="$dir"
+count=0
+bad=0
+
+# check NAME EXPECTED GOT
+check()
+{
+	count=$((count + 1))
+	if [ "$2" = "$3" ]; then
+		echo "ok $count - $1"
+	else
+		printf '# expected:\n%s\n# got:\n%s\n' "$2" "$3"
+		echo "not ok $count - $1"
+		bad=1
+	fi
+}
+
+sum="received 1000 messages, sum 499500"
+upper=$(printf 'HELLO\nWORLD')
+
+check ring "$sum" "$("$dir/ring" /example-ring 2>&1)"
+check call "$upper" "$("$dir/call" /example-call hello world 2>&1)"
+check usage 2 "$("$dir/ring" >/dev/null 2>&1; echo $?)"
+check missing "call: /nobody: timed out" "$("$dir/call" /nobody -c word 2>&1)"
+rm -r "$dir"
+echo "1..$count"
+exit $bad
