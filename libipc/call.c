@@ -255,7 +255,7 @@ static int take(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep)
 /* CALL returned ret: the call has an outcome; or it goes on without us; or it never began. */
 static int conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep, int ret)
 {
-	/* An interruption is told even if an outcome came at the same time: it could be lost else. */
+	/* An interruption is told even where an outcome came with it: else it would be lost. */
 	if (ret != -EINTR && finished(ep, slot))
 		return take(ep, slot, rep);
 	*rep = (struct ipc_msg){ .cookie = header(ep, slot)->cookie, .result = ret };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Rendezvous mode through the library: calls, their outcomes, and each error that the header names. */
+/* Rendezvous mode through the library: calls, their outcomes, each error of the header. */
 #include <stdio.h>
 #include <sys/ioctl.h>
 
@@ -228,7 +228,7 @@ static void timeouts(void)
 	t = thread(answer_soon, (void *)(uintptr_t)300);
 	CHECK_EQ(ipc_call(client, &req, &rep, MS(100)), -ETIMEDOUT);
 	CHECK_EQ(rep.outcome, IPC_MAYBE);
-	/* One slot is the server's still. With the other reserved there is none, until it lets go. */
+	/* One slot is the server's still: with the other reserved there is none. */
 	MUST(ipc_reserve(client, &m, 1, IPC_NOW));
 	CHECK_EQ(ipc_reserve(client, &rep, 1, IPC_NOW), -EAGAIN);
 	CHECK_EQ(ipc_reserve(client, &rep, 1, MS(10)), -ETIMEDOUT);
@@ -439,11 +439,12 @@ static void server_dies(void)
 /* A server leaves with a call in its hands: another one gets it. */
 static void redelivered(void)
 {
+	struct ipc_options opt = { .max_attempts = 1 };
 	struct ipc_endpoint *other;
 	struct ipc_msg m, rep;
 
-	set_up_with((struct ipc_options){ .flags = IPC_MANY_SERVERS | IPC_REDELIVER,
-					  .max_attempts = 1 });
+	opt.flags = IPC_MANY_SERVERS | IPC_REDELIVER;
+	set_up_with(opt);
 	other = attach(ch, IPC_RECEIVER);
 	CHECK_EQ(start(9, LONG), 0);
 	m = take();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Channels and endpoints: to make, find, pass, attach, ask, wait, leave; and each error that the header names. */
+/* Channels and endpoints through the library: what each function does, each error. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -38,7 +38,13 @@ static void create_options(void)
 	opt.size = 8;
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .mode = 7 };
+	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
+	opt = (struct ipc_options){ .size = sizeof(opt), .slots = 4 };	/* of the other mode */
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
+	opt = (struct ipc_options){ .size = sizeof(opt), .max_senders = 65 };
+	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
+	opt = (struct ipc_options){ .size = sizeof(opt), .mode = IPC_RENDEZVOUS, .spin_ns = 1 };
+	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
 	opt = (struct ipc_options){ .size = sizeof(opt), .pad = 1 };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = IPC_BROADCAST };
