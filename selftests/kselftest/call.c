@@ -1260,29 +1260,4 @@ TEST_F(call, time_namespaces)
 	EXPECT_EQ(0, kid_end(&k, 0));
 }
 
-/* ---- who waits, who holds ---- */
-
-TEST_F(call, wait_rows)
-{
-	struct msgc_call arg = { .slot = 1, .deadline = MSGC_FOREVER };
-	struct msgc_wait_row row[8];
-	struct runner r;
-	bool waits = false, holds = false;
-	__u64 cursor = 0;
-	long n;
-
-	ASSERT_TRUE(runner_start(&r, self->c.fd, MSGC_CALL, &arg));
-	ASSERT_LE(0, take(&self->s));
-	n = rows(self->chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 8, &cursor);
-	ASSERT_GT(n, 0);
-	while (n-- > 0) {
-		waits |= row[n].endpoint == self->c.at.id && row[n].tid == r.tid;
-		holds |= row[n].endpoint == self->s.at.id && row[n].on == self->c.at.id && row[n].slot == 1;
-	}
-	EXPECT_TRUE(waits);
-	EXPECT_TRUE(holds);
-	EXPECT_EQ(0, reply(&self->s, 0, 0, 0));
-	EXPECT_EQ(1, runner_end(&r));
-}
-
 TEST_HARNESS_MAIN

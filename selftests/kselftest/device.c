@@ -127,12 +127,15 @@ TEST_F(device, struct_faults)
 
 TEST_F(device, features)
 {
-	struct msgc_features f = { .size = sizeof(f), .features = ~0ULL };
+	struct msgc_features f = { .size = sizeof(f), .features = 0 };
 
 	EXPECT_EQ(0, cmd(self->dev, MSGC_FEATURES, &f));
 	EXPECT_EQ(sizeof(f), f.size);
 	EXPECT_EQ(0, f.flags);
 	EXPECT_EQ(0, f.features & ~(MSGC_F_URING | MSGC_F_SEAL));
+	f.features = ~0ULL;
+	EXPECT_EQ(-EINVAL, cmd(self->dev, MSGC_FEATURES, &f));
+	EXPECT_EQ(~0ULL, f.features);
 }
 
 TEST_F(device, unknown_commands)
@@ -171,8 +174,7 @@ TEST_F(device, create_refuses)
 {
 	const struct create_case cases[] = {
 		{ "mode 0", -EINVAL, CREATE(.mode = 0) },
-		{ "mode 3", -EINVAL, CREATE(.mode = 3) },
-		{ "ring without delivery", -EINVAL, CREATE(.delivery = 0) },
+		{ "mode 3", -EOPNOTSUPP, CREATE(.mode = 3) },
 		{ "delivery with rendezvous", -EINVAL, CREATE_CALL(.delivery = MSGC_EXCLUSIVE) },
 		{ "broadcast", -EOPNOTSUPP, CREATE(.delivery = MSGC_BROADCAST) },
 		{ "balanced", -EOPNOTSUPP, CREATE(.delivery = MSGC_BALANCED) },
@@ -296,7 +298,7 @@ TEST_F(device, create_ring_info)
 TEST_F(device, create_defaults)
 {
 	int ring = create(self->dev, (struct msgc_create){ .size = sizeof(struct msgc_create), .mode = MSGC_RING,
-							   .delivery = MSGC_EXCLUSIVE, .uid = ~0U, .gid = ~0U });
+							   .uid = ~0U, .gid = ~0U });
 	int call = create(self->dev, (struct msgc_create){ .size = sizeof(struct msgc_create),
 							   .mode = MSGC_RENDEZVOUS, .uid = ~0U, .gid = ~0U });
 	int many = create(self->dev, CREATE_CALL(.flags = MSGC_MANY_SERVERS, .request = 1, .reply = 5000));
@@ -308,6 +310,7 @@ TEST_F(device, create_defaults)
 	i = info(ring);
 	EXPECT_EQ(64, i.max_senders);
 	EXPECT_EQ(8, i.max_receivers);
+	EXPECT_EQ(MSGC_EXCLUSIVE, i.delivery);
 	EXPECT_LE(1 << 20, i.ring_max);
 	EXPECT_STREQ("", i.name);
 	i = info(call);
@@ -375,7 +378,7 @@ TEST_F(device, open_refuses)
 	/* by id: to look only, and not beside a name */
 	o.id = id;
 	EXPECT_EQ(-EINVAL, cmd(self->dev, MSGC_OPEN, &o));
-	o.name[0] = 0;
+	memset(o.name, 0, sizeof(o.name));
 	EXPECT_EQ(-EINVAL, cmd(self->dev, MSGC_OPEN, &o));
 	o.flags = MSGC_LOOK;
 	o.id = id + 1000;
@@ -598,7 +601,8 @@ TEST_F(device, peers)
 	EXPECT_EQ(-EINVAL, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, 0, 4, &cursor));
 	EXPECT_EQ(-EINVAL, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, 4097, 4, &cursor));
 	EXPECT_EQ(-EFAULT, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, NULL, sizeof(row[0]), 4, &cursor));
-	EXPECT_GT(0, rows(chan, MSGC_PEERS, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 4, &cursor));
+	EXPECT_EQ(-EINVAL, rows(chan, MSGC_PEERS, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 4, &cursor));
+	EXPECT_EQ(-EOPNOTSUPP, rows(chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 4, &cursor));
 	EXPECT_EQ(1, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 1, &cursor));
 	EXPECT_EQ(1, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 4, &cursor));
 	EXPECT_EQ(0, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 4, &cursor));
@@ -676,7 +680,7 @@ TEST_F(device, attach_refuses)
 		struct msgc_attach at;
 	} cases[] = {
 		{ "no role", -EINVAL, ATTACH(.role = 0) },
-		{ "both roles", -EINVAL, ATTACH(.role = 3) },
+		{ "both roles", -EOPNOTSUPP, ATTACH(.role = 3) },
 		{ "oldest", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_OLDEST) },
 		{ "untethered", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_UNTETHERED) },
 		{ "standby", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_AS_STANDBY) },

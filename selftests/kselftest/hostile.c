@@ -59,8 +59,6 @@ static void look_everywhere(int chan, struct ep *s, struct ep *r)
 	kick(s->fd);
 	kick(r->fd);
 	rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 8, &cursor);
-	cursor = 0;
-	rows(chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 8, &cursor);
 	info(chan);
 }
 
