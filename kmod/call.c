@@ -304,7 +304,7 @@ static void untake_locked(struct msgc_txn *txn)
 	list_del_init(&txn->node);
 	txn->server = NULL;
 	client->taken--;
-	if (client->dead && !client->taken)
+	if (client->dead)
 		msgc_reap_later(client->ch);
 }
 
@@ -758,10 +758,8 @@ static void server_gone_locked(struct msgc_endpoint *ep)
 	/* Backwards, each to the front: they are queued again in the order of taking. */
 	list_for_each_entry_safe_reverse(txn, next, &ep->holding, node)
 		server_died_locked(txn);
-	if (ch->servers) {
-		wake_servers(ch, false);
-		return;
-	}
+	if (ch->servers)
+		return;		/* the others are woken by the change of the membership */
 	list_for_each_entry_safe(txn, next, &ch->queue, node)
 		if (txn->flags & MSGC_NEED_SERVER)
 			give_up_locked(txn, -EHOSTDOWN);
@@ -774,6 +772,18 @@ void msgc_call_gone(struct msgc_endpoint *ep)
 		client_gone_locked(ep);
 	else
 		server_gone_locked(ep);
+}
+
+u64 msgc_call_taken(const struct msgc_endpoint *client)
+{
+	u64 slots = 0;
+	u32 i;
+
+	lockdep_assert_held(&client->ch->lock);
+	for (i = 0; i < client->ch->par.slots; i++)
+		if (client->txn[i].state == MSGC_TAKEN)
+			slots |= 1ULL << i;
+	return slots;
 }
 
 bool msgc_call_drained(struct msgc_endpoint *ep)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * channel.c - a channel: created, opened by name with rights that its fd keeps, unlinked; and the channel fd.
+ * channel.c - a channel: created, opened by name with rights that its fd keeps, unlinked; and
+ * the channel fd.
  */
 #include <linux/anon_inodes.h>
 #include <linux/cred.h>
@@ -56,7 +57,8 @@ static int check_ring(struct msgc_create *par)
 	par->max_senders = par->max_senders ?: 64;
 	par->max_receivers = par->max_receivers ?: 8;
 	par->ring_max = par->ring_max ?: RING_DEFAULT;
-	if (par->max_senders > MSGC_SENDERS || par->max_receivers > MSGC_RECEIVERS || par->ring_max > RING_MOST)
+	if (par->max_senders > MSGC_SENDERS || par->max_receivers > MSGC_RECEIVERS ||
+	    par->ring_max > RING_MOST)
 		return -EINVAL;
 	if (par->delivery != MSGC_EXCLUSIVE || par->max_senders > 64 || par->max_attempts)
 		return -EOPNOTSUPP;
@@ -83,7 +85,9 @@ static int check_rendezvous(struct msgc_create *par)
 		return -EINVAL;
 	par->request = PAGE_ALIGN(par->request);
 	par->reply = PAGE_ALIGN(par->reply);
-	return window_fits(par->slots * max(par->request, par->reply), par->max_senders) ? 0 : -EOVERFLOW;
+	if (!window_fits(par->slots * max(par->request, par->reply), par->max_senders))
+		return -EOVERFLOW;
+	return 0;
 }
 
 static int check_create(struct msgc_create *par)
@@ -115,7 +119,8 @@ static int take_owner(struct msgc_channel *ch)
 	ch->gid = par->gid == ~0U ? current_egid() : make_kgid(ns, par->gid);
 	if (!uid_valid(ch->uid) || !gid_valid(ch->gid))
 		return -EINVAL;
-	if ((!uid_eq(ch->uid, current_euid()) || !in_egroup_p(ch->gid)) && !ns_capable(ns, CAP_CHOWN))
+	if ((!uid_eq(ch->uid, current_euid()) || !in_egroup_p(ch->gid)) &&
+	    !ns_capable(ns, CAP_CHOWN))
 		return -EPERM;
 	return 0;
 }
@@ -178,7 +183,8 @@ void msgc_channel_put(struct msgc_channel *ch)
 	kref_put(&ch->ref, channel_free);
 }
 
-static void channel_init(struct msgc_channel *ch, struct msgc_registry *reg, const struct msgc_create *par)
+static void channel_init(struct msgc_channel *ch, struct msgc_registry *reg,
+			 const struct msgc_create *par)
 {
 	kref_init(&ch->ref);
 	kref_get(&reg->ref);
@@ -237,7 +243,8 @@ static struct msgc_channel *channel_alloc(struct msgc_registry *reg, const struc
 	struct msgc_channel *ch;
 	int err;
 
-	ch = kvzalloc(struct_size(ch, member, par->max_senders + par->max_receivers), GFP_KERNEL_ACCOUNT);
+	ch = kvzalloc(struct_size(ch, member, par->max_senders + par->max_receivers),
+		      GFP_KERNEL_ACCOUNT);
 	if (!ch)
 		return ERR_PTR(-ENOMEM);
 	channel_init(ch, reg, par);
@@ -296,14 +303,18 @@ static void name_remove(struct msgc_channel *ch)
 	msgc_registry_changed(ch->registry);
 }
 
-/* Makes it visible: by id to LIST, and by name if it has one. The registry holds a reference for as long as it is used. */
+/*
+ * Makes it visible: by id to LIST, and by name if it has one. The registry holds a reference
+ * for as long as it is used.
+ */
 static int channel_register(struct msgc_channel *ch)
 {
 	struct msgc_registry *reg = ch->registry;
 	int err;
 
 	mutex_lock(&reg->lock);
-	err = reg->dead ? -ENODEV : xa_err(xa_store(&reg->channels, ch->id, ch, GFP_KERNEL_ACCOUNT));
+	err = reg->dead ? -ENODEV :
+			  xa_err(xa_store(&reg->channels, ch->id, ch, GFP_KERNEL_ACCOUNT));
 	if (err)
 		goto unlock;
 	if (ch->name[0]) {
@@ -330,7 +341,10 @@ void msgc_channel_use(struct msgc_channel *ch)
 	mutex_unlock(&ch->registry->lock);
 }
 
-/* With the last user it leaves the registry and gives up what dead members left in it; observers may still hold the object. */
+/*
+ * With the last user it leaves the registry and gives up what dead members left in it;
+ * observers may still hold the object.
+ */
 void msgc_channel_unuse(struct msgc_channel *ch)
 {
 	struct msgc_registry *reg = ch->registry;
@@ -407,7 +421,10 @@ static __poll_t channel_poll(struct file *file, struct poll_table_struct *pt)
 	struct msgc_channel_file *cf = file->private_data;
 
 	poll_wait(file, &cf->ch->wait, pt);
-	/* Pairs with the one in msgc_generation_bump(): either this sees the change or that one sees the waiter. */
+	/*
+	 * Pairs with the one in msgc_generation_bump(): either this sees the change or that one
+	 * sees the waiter.
+	 */
 	smp_mb();
 	return READ_ONCE(cf->ch->st->generation) != READ_ONCE(cf->seen) ? EPOLLPRI : 0;
 }
@@ -448,7 +465,10 @@ static const struct file_operations channel_fops = {
 	.show_fdinfo = channel_show_fdinfo,
 };
 
-/* Takes over the caller's reference and, with rights, the caller's use. The file's mode is what shows in /proc; `rights` decides. */
+/*
+ * Takes over the caller's reference and, with rights, the caller's use. The file's mode is what
+ * shows in /proc; `rights` decides.
+ */
 static struct file *channel_file(struct msgc_channel *ch, u32 rights)
 {
 	struct msgc_channel_file *cf = kzalloc(sizeof(*cf), GFP_KERNEL_ACCOUNT);

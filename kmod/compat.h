@@ -19,8 +19,9 @@
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
-static inline void msgc_hrtimer_setup(struct hrtimer *timer, enum hrtimer_restart (*fn)(struct hrtimer *),
-				      clockid_t clock, enum hrtimer_mode mode)
+static inline void msgc_hrtimer_setup(struct hrtimer *timer,
+				      enum hrtimer_restart (*fn)(struct hrtimer *), clockid_t clock,
+				      enum hrtimer_mode mode)
 {
 	hrtimer_init(timer, clock, mode);
 	timer->function = fn;
@@ -29,7 +30,10 @@ static inline void msgc_hrtimer_setup(struct hrtimer *timer, enum hrtimer_restar
 #define msgc_hrtimer_setup hrtimer_setup
 #endif
 
-/* What the time namespace of the caller adds to CLOCK_MONOTONIC; the core's own translation is not exported before 7.3. */
+/*
+ * What the time namespace of the caller adds to CLOCK_MONOTONIC; the core's own translation is
+ * not exported before 7.3.
+ */
 static inline s64 msgc_timens_offset(void)
 {
 #ifdef CONFIG_TIME_NS

@@ -4,24 +4,26 @@
  *
  *	registry   the channels of one network namespace, and their names
  *	channel    parameters, the status area, the table of members
- *	endpoint   one attached sender or receiver (client or server): its pages, its identity, its wait queue
+ *	endpoint   one attached sender or receiver (client or server): its pages, its identity
  *	owner      a process that has endpoints: with its death they die
  *	payers     the users that an object is charged to
  *
- * References: device file -> registry; channel file -> channel; endpoint file -> endpoint -> channel -> registry. A channel's table
- * holds its members, also dead ones whose ring is not drained; that cycle is cut when the channel's last user (an open file
- * with rights, an endpoint, or persistence) goes.
+ * References: device file -> registry; channel file -> channel; endpoint file -> endpoint ->
+ * channel -> registry. A channel's table holds its members, also dead ones whose ring is not
+ * drained; that cycle is cut when the channel's last user (an open file with rights, an
+ * endpoint, or persistence) goes.
  *
  * Lock order, outermost first:
  *	registry->lock		mutex	names and ids, users of channels
  *	channel->zapping	mutex	one zap of all peers' windows at a time
  *	channel->members	mutex	attach, death, reaping, the list of open endpoints
- *	endpoint->map_lock	rwsem	faults against revocation; inside mmap_lock when taken by a fault
+ *	endpoint->map_lock	rwsem	faults (inside mmap_lock) against revocation
  *	mapping->i_mmap_rwsem		(unmap_mapping_range)
- *	channel->lock		spin	lines, armed bits, calls: everything that waiting and waking looks at
+ *	channel->lock		spin	lines, armed bits, calls: what waiting and waking look at
  *	endpoint->timer_lock, wait queues, users_lock
- * owners_lock (mutex, owner.c) nests inside nothing and is dropped before `members` is taken. ->mmap and ->fault never take `members`.
- * Under channel->lock: no user copies, no allocation, no fput.
+ * owners_lock (mutex, owner.c) nests inside nothing and is dropped before `members` is taken.
+ * ->mmap and ->fault never take `members`. Under channel->lock: no user copies, no allocation,
+ * no fput.
  */
 #ifndef MSGC_CORE_H
 #define MSGC_CORE_H
@@ -70,11 +72,13 @@ struct msgc_region {
 };
 
 int msgc_region_alloc(struct msgc_region *region, u64 bytes);
+void msgc_region_punch(struct msgc_region *region, u64 offset, u64 bytes);
 void msgc_region_free(struct msgc_region *region);
 static inline u64 msgc_region_bytes(const struct msgc_region *region)
 {
 	return (u64)region->nr << PAGE_SHIFT;
 }
+
 static inline void *msgc_region_at(const struct msgc_region *region, u64 offset)
 {
 	return page_address(region->pages[offset >> PAGE_SHIFT]) + offset_in_page(offset);
@@ -83,10 +87,12 @@ static inline void *msgc_region_at(const struct msgc_region *region, u64 offset)
 /* ---- registry.c ---- */
 struct msgc_registry {
 	struct kref ref;
-	struct mutex lock;		/* everything below, and `users` and the nodes of its channels */
+	/* everything below, and `users` and the nodes of its channels */
+	struct mutex lock;
 	struct rb_root names;
 	struct xarray channels;		/* by id */
-	u64 generation;			/* of the set of names; also read without the lock by poll */
+	/* of the set of names; also read without the lock by poll */
+	u64 generation;
 	bool dead;			/* its namespace is gone */
 	wait_queue_head_t wait;		/* device files that poll */
 };
@@ -98,10 +104,16 @@ void msgc_registry_put(struct msgc_registry *reg);
 void msgc_registry_changed(struct msgc_registry *reg);	/* lock held */
 
 /* ---- channel.c ---- */
-struct msgc_member {			/* one index of a channel; its line stands in the status area */
-	struct msgc_endpoint *ep;	/* NULL: free, or being reaped. Written under members and lock; read under either or under a map_lock */
+/* one index of a channel; its line stands in the status area */
+struct msgc_member {
+	/*
+	 * NULL: free, or being reaped. Written under members and lock; read under either or under
+	 * a map_lock
+	 */
+	struct msgc_endpoint *ep;
 	u32 gen;			/* of the last id given out */
-	u64 freed_ns;			/* when and by whom it was freed: counts as his for a while */
+	/* when and by whom it was freed: counts as his for a while */
+	u64 freed_ns;
 	struct msgc_payers *freed_by;
 	struct list_head free;		/* in channel->free[role], least recently freed first */
 };
@@ -129,19 +141,23 @@ struct msgc_channel {
 	struct msgc_status *st;		/* its first page */
 	u32 nr_members;
 
-	struct mutex members;		/* membership: attach, death, reaping; `open`, `free`, `fresh` */
-	struct list_head open;		/* endpoints whose file is open: those that may have mappings */
+	/* membership: attach, death, reaping; `open`, `free`, `fresh` */
+	struct mutex members;
+	/* endpoints whose file is open: those that may have mappings */
+	struct list_head open;
 	struct list_head free[2];	/* by role - 1 */
 	u32 fresh[2];			/* numbers below were used at some time */
 	struct work_struct reap;
 	struct mutex zapping;		/* outside of members: the endpoints' `zap` nodes */
 
-	spinlock_t lock;		/* lines and header of the status area, and all below; never taken in hard interrupts */
+	/* lines and header of the status area, and all below; never taken in hard interrupts */
+	spinlock_t lock;
 	wait_queue_head_t wait;		/* channel files that poll */
 	struct msgc_endpoint *receiver;	/* ring: the live receiver */
 	struct list_head queue;		/* rendezvous: waiting calls, in order */
 	u32 queued, servers;		/* rendezvous: waiting calls, live servers */
-	u64 call_gen;			/* rendezvous: number of calls handed out, part of their id */
+	/* rendezvous: number of calls handed out, part of their id */
+	u64 call_gen;
 	u64 lost, redelivered, kicks;	/* for INFO */
 
 	struct msgc_member member[];	/* receivers first, then senders */
@@ -176,7 +192,8 @@ struct msgc_endpoint {
 	/* identity: the attaching process, then */
 	struct msgc_owner *owner;
 	struct list_head of_owner;	/* owners_lock */
-	struct pid *pid;		/* its thread group; whoever else gives commands gets EPERM */
+	/* its thread group; whoever else gives commands gets EPERM */
+	struct pid *pid;
 	kuid_t uid;
 	kgid_t gid;
 	char comm[TASK_COMM_LEN];
@@ -185,17 +202,21 @@ struct msgc_endpoint {
 	u64 charged;			/* bytes */
 
 	struct msgc_area area[MSGC_AREAS];
-	struct msgc_region own, inbox, data, peer;	/* what it pays for; peer: a client's replies */
+	/* what it pays for; peer: a client's replies */
+	struct msgc_region own, inbox, data, peer;
 	struct page *scratch;		/* what its writable mappings show once it is dead */
 	struct address_space mapping;	/* of its file: its mappings and nobody else's */
-	struct rw_semaphore map_lock;	/* faults (read) against death and revocation (write); protects `dead` in faults */
-	bool dead;			/* written under members, map_lock and channel->lock: any of them to read */
+	/* faults (read) against death and revocation (write); protects `dead` in faults */
+	struct rw_semaphore map_lock;
+	/* written under members, map_lock and channel->lock: any of them to read */
+	bool dead;
 
 	struct list_head open;		/* channel->members */
 	struct list_head zap;		/* channel->zapping */
 	struct msgc_line *line;		/* channel->lock */
 	u64 head_seen;			/* sender: greatest head believed so far; channel->lock */
-	u64 refused;			/* sender: receivers' bits; receiver: nothing; channel->lock */
+	/* sender: receivers' bits; receiver: nothing; channel->lock */
+	u64 refused;
 	bool found;			/* receiver: there were rings when it attached */
 	bool discarded;			/* dead, and what it left is given up; channel->lock */
 
@@ -207,12 +228,15 @@ struct msgc_endpoint {
 	atomic64_t kicks, needless;
 
 	/* rendezvous: channel->lock */
+	u64 shed;			/* dead client: slots whose pages are gone, or going */
 	struct msgc_txn *txn;		/* client: one per slot */
 	struct msgc_hold *hold;		/* server: one per inbox entry */
-	struct list_head holding;	/* server: the calls that it holds, in the order of taking */
+	/* server: the calls that it holds, in the order of taking */
+	struct list_head holding;
 	u32 nr_holds;			/* server: fixed at attach */
 	u32 free_hold;			/* server: the first free one */
-	u32 taken;			/* calls that it holds; client: its calls that a server holds */
+	/* calls that it holds; client: its calls that a server holds */
+	u32 taken;
 };
 
 union msgc_hot {			/* the 16 bytes of a command */
@@ -247,6 +271,7 @@ int msgc_channel_evict(struct msgc_channel *ch, void __user *arg);
 int msgc_owner_add(struct msgc_endpoint *ep);
 void msgc_owner_remove(struct msgc_endpoint *ep);
 bool msgc_owner_exiting(const struct msgc_endpoint *ep);
+bool msgc_owner_dead(const struct msgc_endpoint *ep);
 
 /* ---- region.c ---- */
 int msgc_mmap(struct file *file, struct vm_area_struct *vma);
@@ -266,9 +291,13 @@ u64 msgc_deadline_to_user(u64 deadline);		/* to the caller's */
 int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline);
 void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline);
 enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer);
-void msgc_wake_sync(struct msgc_endpoint *ep);		/* under or after the channel->lock section it is about */
+/* under or after the channel->lock section it is about */
+void msgc_wake_sync(struct msgc_endpoint *ep);
 
-/* ---- ring.c: readable, writable, end; WAIT, KICK, REFUSE. All but the commands under channel->lock ---- */
+/*
+ * ---- ring.c: readable, writable, end; WAIT, KICK, REFUSE. All but the commands under
+ * channel->lock ----
+ */
 u32 msgc_events(struct msgc_endpoint *ep);		/* of either mode */
 void msgc_arm(struct msgc_endpoint *ep);
 u64 msgc_ring_tail(struct msgc_endpoint *sender);
@@ -282,11 +311,14 @@ long msgc_kick(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg);
 
 /* ---- call.c: rendezvous, the states of a call ---- */
-int msgc_call_init(struct msgc_endpoint *ep);		/* allocates txn or hold, before the endpoint is visible */
+/* allocates txn or hold, before the endpoint is visible */
+int msgc_call_init(struct msgc_endpoint *ep);
 void msgc_call_free(struct msgc_endpoint *ep);
 void msgc_call_joined(struct msgc_endpoint *ep);	/* channel->lock: live now */
 void msgc_call_gone(struct msgc_endpoint *ep);		/* channel->lock: dead now */
-bool msgc_call_drained(struct msgc_endpoint *ep);	/* channel->lock: nobody holds a call of this dead client */
+/* channel->lock: nobody holds a call of this dead client */
+u64 msgc_call_taken(const struct msgc_endpoint *ep);	/* channel->lock: a bit per slot */
+bool msgc_call_drained(struct msgc_endpoint *ep);
 u32 msgc_call_events(struct msgc_endpoint *ep);		/* channel->lock: MSGC_IN, MSGC_OUT */
 long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_cancel(struct msgc_endpoint *ep, union msgc_hot *arg);

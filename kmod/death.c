@@ -2,16 +2,18 @@
 /*
  * death.c - the end of an endpoint, and of what it leaves behind.
  *
- * However it comes (its process, DETACH, EVICT, its last reference), the first one wins, in this order (docs/protocol.md 13):
+ * However it comes (its process, DETACH, EVICT, its last reference), the first one wins, in
+ * this order (docs/protocol.md 13):
  *
  *	1  the state changes under map_lock
  *	2  every writable mapping is zapped; later accesses show its scratch page
  *	3  its words are read once, into the lines
  *	4  only then do others learn of it
  *
- * A dead sender stays in the table until its ring is drained, a dead client until its last call is let go, anybody until evicted.
- * Then the reaper (a work item of the channel) takes it out: REVOKED, barrier, zapped in every peer's window, index free. It holds no
- * lock while it waits for a peer's map_lock: a member that is slow in a fault delays nobody's funeral.
+ * A dead sender stays in the table until its ring is drained, a dead client until its last call
+ * is let go, anybody until evicted. Then the reaper (a work item of the channel) takes it out:
+ * REVOKED, barrier, zapped in every peer's window, index free. It holds no lock while it waits
+ * for a peer's map_lock: a member that is slow in a fault delays nobody's funeral.
  */
 #include <linux/cred.h>
 #include <linux/ktime.h>
@@ -73,7 +75,8 @@ static bool finished(struct msgc_endpoint *ep)
 	if (!msgc_is_sender(ep))
 		return true;
 	if (!msgc_is_ring(ep->ch))
-		return msgc_call_drained(ep);	/* a server may still use its memory: evict that one */
+		/* a server may still use its memory: evict that one */
+		return msgc_call_drained(ep);
 	return ep->discarded || msgc_ring_drained(ep);
 }
 
@@ -96,12 +99,20 @@ static struct msgc_endpoint *unlink_finished(struct msgc_channel *ch)
 	}
 	spin_unlock(&ch->lock);
 	mutex_unlock(&ch->members);
-	smp_mb();	/* REVOKED before the zeros: pairs with the reader's load of the state after it copied a record */
+	/*
+	 * REVOKED before the zeros: pairs with the reader's load of the state after it copied a
+	 * record
+	 */
+	smp_mb();
 	return ep;
 }
 
-/* Those who may have mappings of a stride now. Who attaches later finds what the table says by then. */
-static void collect_open(struct msgc_channel *ch, const struct msgc_endpoint *peer, struct list_head *batch)
+/*
+ * Those who may have mappings of a stride now. Who attaches later finds what the table says by
+ * then.
+ */
+static void collect_open(struct msgc_channel *ch, const struct msgc_endpoint *peer,
+			 struct list_head *batch)
 {
 	struct msgc_endpoint *ep;
 
@@ -132,8 +143,9 @@ void msgc_zap_peer_everywhere(struct msgc_endpoint *peer)
 }
 
 /*
- * It has been taken out of the table: no peer sees its pages any more, then its index is free. Last freed is reused last; for a while it
- * counts as the one's who freed it. Puts the table's reference.
+ * It has been taken out of the table: no peer sees its pages any more, then its index is free.
+ * Last freed is reused last; for a while it counts as the one's who freed it. Puts the table's
+ * reference.
  */
 void msgc_member_vacate(struct msgc_endpoint *ep)
 {
@@ -150,17 +162,71 @@ void msgc_member_vacate(struct msgc_endpoint *ep)
 	msgc_endpoint_put(ep);
 }
 
+/*
+ * A dead client's slots that no server has go at once, the others when they are let go: a server
+ * that keeps one call keeps no more than that one's memory.
+ */
+static struct msgc_endpoint *next_to_shed(struct msgc_channel *ch, u64 *slots)
+{
+	struct msgc_endpoint *found = NULL;
+	u32 i;
+
+	if (msgc_is_ring(ch))
+		return NULL;
+	spin_lock(&ch->lock);
+	for (i = ch->par.max_receivers; i < ch->nr_members && !found; i++) {
+		struct msgc_endpoint *ep = ch->member[i].ep;
+
+		if (!ep || !ep->since || ep->line->state == MSGC_LIVE)
+			continue;
+		*slots = GENMASK_ULL(ch->par.slots - 1, 0) & ~ep->shed & ~msgc_call_taken(ep);
+		if (!*slots)
+			continue;
+		WRITE_ONCE(ep->shed, ep->shed | *slots);
+		kref_get(&ep->ref);
+		found = ep;
+	}
+	spin_unlock(&ch->lock);
+	return found;
+}
+
+static void shed(struct msgc_endpoint *ep, u64 slots)
+{
+	u64 request = ep->ch->par.request, reply = ep->ch->par.reply;
+	u32 i;
+
+	msgc_zap_peer_everywhere(ep);
+	down_write(&ep->map_lock);	/* its own mappings of the replies */
+	for (i = 0; i < ep->ch->par.slots; i++) {
+		if (!(slots & 1ULL << i))
+			continue;
+		msgc_region_punch(&ep->data, i * request, request);
+		msgc_region_punch(&ep->peer, i * reply, reply);
+		msgc_uncharge(ep->payers, MSGC_BYTES, request + reply);
+		ep->charged -= request + reply;
+	}
+	up_write(&ep->map_lock);
+}
+
 void msgc_reap_work(struct work_struct *work)
 {
 	struct msgc_channel *ch = container_of(work, struct msgc_channel, reap);
 	struct msgc_endpoint *ep;
+	u64 slots;
 
+	while ((ep = next_to_shed(ch, &slots))) {
+		shed(ep, slots);
+		msgc_endpoint_put(ep);
+	}
 	while ((ep = unlink_finished(ch)))
 		msgc_member_vacate(ep);
 	msgc_channel_put(ch);
 }
 
-/* The channel's last user has gone, so all members are dead and nobody has mappings: undrained rings are given up. */
+/*
+ * The channel's last user has gone, so all members are dead and nobody has mappings: undrained
+ * rings are given up.
+ */
 void msgc_members_discard(struct msgc_channel *ch)
 {
 	struct msgc_endpoint *ep;
@@ -219,7 +285,8 @@ int msgc_channel_evict(struct msgc_channel *ch, void __user *arg)
 	ep = member_get(ch, whom.peer);
 	if (!ep)
 		return -ENOENT;
-	if (READ_ONCE(ep->dead) && (msgc_channel_may_own(ch) || uid_eq(msgc_payer_uid(ep->payers, 0), current_uid())))
+	if (READ_ONCE(ep->dead) &&
+	    (msgc_channel_may_own(ch) || uid_eq(msgc_payer_uid(ep->payers, 0), current_uid())))
 		discard(ep);
 	else if (msgc_channel_may_own(ch))
 		msgc_endpoint_die(ep, MSGC_DIED);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * endpoint.c - one attached sender or receiver (client or server): ATTACH, and the endpoint fd with its commands.
+ * endpoint.c - one attached sender or receiver (client or server): ATTACH, and the endpoint fd
+ * with its commands.
  */
 #include <linux/anon_inodes.h>
 #include <linux/cred.h>
@@ -69,7 +70,8 @@ static void set_ring_areas(struct msgc_endpoint *ep, u64 ring)
 	if (msgc_is_sender(ep)) {
 		set_area(ep, MSGC_OWN, PAGE_SIZE, 0);
 		set_area(ep, MSGC_DATA, 2 * ring, 0);
-		set_area(ep, MSGC_PEER, receiver_own_bytes(par) * par->max_receivers, receiver_own_bytes(par));
+		set_area(ep, MSGC_PEER, receiver_own_bytes(par) * par->max_receivers,
+			 receiver_own_bytes(par));
 	} else {
 		set_area(ep, MSGC_OWN, receiver_own_bytes(par), 0);
 		set_area(ep, MSGC_DATA, 2 * par->ring_max * par->max_senders, 2 * par->ring_max);
@@ -83,12 +85,17 @@ static void set_call_areas(struct msgc_endpoint *ep, u32 held)
 	u64 requests = par->slots * par->request, replies = par->slots * par->reply;
 
 	if (msgc_is_sender(ep)) {
-		set_area(ep, MSGC_OWN, PAGE_ALIGN(sizeof(struct msgc_own) + par->slots * sizeof(struct msgc_request)), 0);
+		set_area(ep, MSGC_OWN,
+			 PAGE_ALIGN(sizeof(struct msgc_own) +
+				    par->slots * sizeof(struct msgc_request)),
+			 0);
 		set_area(ep, MSGC_INBOX, PAGE_ALIGN(par->slots * sizeof(struct msgc_done)), 0);
 		set_area(ep, MSGC_DATA, requests, 0);
 		set_area(ep, MSGC_PEER, replies, 0);
 	} else {
-		set_area(ep, MSGC_OWN, PAGE_ALIGN(sizeof(struct msgc_own) + held * sizeof(struct msgc_answer)), 0);
+		set_area(ep, MSGC_OWN,
+			 PAGE_ALIGN(sizeof(struct msgc_own) + held * sizeof(struct msgc_answer)),
+			 0);
 		set_area(ep, MSGC_INBOX, PAGE_ALIGN(held * sizeof(struct msgc_held)), 0);
 		set_area(ep, MSGC_DATA, requests * par->max_senders, requests);
 		set_area(ep, MSGC_PEER, replies * par->max_senders, replies);
@@ -153,12 +160,16 @@ static struct msgc_endpoint *endpoint_new(struct msgc_channel *ch, const struct 
 	return ep;
 }
 
-/* Whoever attaches pays for what it writes, and a client for its replies; all pages are there before anybody sees it. */
+/*
+ * Whoever attaches pays for what it writes, and a client for its replies; all pages are there
+ * before anybody sees it.
+ */
 static u64 bytes_to_pay(const struct msgc_endpoint *ep, u64 *data, u64 *peer)
 {
 	*data = *peer = 0;
 	if (msgc_is_sender(ep)) {
-		*data = msgc_is_ring(ep->ch) ? ep->area[MSGC_DATA].size / 2 : ep->area[MSGC_DATA].size;
+		*data = msgc_is_ring(ep->ch) ? ep->area[MSGC_DATA].size / 2 :
+					       ep->area[MSGC_DATA].size;
 		*peer = msgc_is_ring(ep->ch) ? 0 : ep->area[MSGC_PEER].size;
 	}
 	return ep->area[MSGC_OWN].size + ep->area[MSGC_INBOX].size + *data + *peer + PAGE_SIZE;
@@ -221,7 +232,10 @@ static bool holds_index(const struct msgc_member *m, kuid_t uid, bool lately)
 	       msgc_payers_have(m->freed_by, uid);
 }
 
-/* Others than the channel's owner: at most half of a role's indices, rounded up, also counting what they freed just now. */
+/*
+ * Others than the channel's owner: at most half of a role's indices, rounded up, also counting
+ * what they freed just now.
+ */
 static bool within_share(const struct msgc_endpoint *ep, u32 base, u32 max)
 {
 	const struct msgc_channel *ch = ep->ch;
@@ -278,7 +292,10 @@ static int pick_index(struct msgc_endpoint *ep, u32 *index)
 	return 0;
 }
 
-/* From here on faults of peers find its pages; nobody looks for them before its line is published. Returns 1 for a used index. */
+/*
+ * From here on faults of peers find its pages; nobody looks for them before its line is
+ * published. Returns 1 for a used index.
+ */
 static int enter_table(struct msgc_endpoint *ep)
 {
 	struct msgc_channel *ch = ep->ch;
@@ -356,10 +373,14 @@ static void publish(struct msgc_endpoint *ep)
 
 /* ---- ATTACH ---- */
 
-/* Takes over the reference. Its mappings are the endpoint's own, so that taking them away touches nobody else's. */
+/*
+ * Takes over the reference. Its mappings are the endpoint's own, so that taking them away
+ * touches nobody else's.
+ */
 static struct file *endpoint_file(struct msgc_endpoint *ep)
 {
-	struct file *file = anon_inode_getfile("[msgchan-endpoint]", &msgc_endpoint_fops, ep, O_RDWR);
+	struct file *file =
+		anon_inode_getfile("[msgchan-endpoint]", &msgc_endpoint_fops, ep, O_RDWR);
 
 	if (IS_ERR(file))
 		return file;
@@ -373,7 +394,8 @@ static struct file *endpoint_file(struct msgc_endpoint *ep)
 	return file;
 }
 
-static int copy_attach_out(const struct msgc_endpoint *ep, struct msgc_attach *want, void __user *arg)
+static int copy_attach_out(const struct msgc_endpoint *ep, struct msgc_attach *want,
+			   void __user *arg)
 {
 	const struct msgc_create *par = &ep->ch->par;
 
@@ -391,7 +413,8 @@ static int copy_attach_out(const struct msgc_endpoint *ep, struct msgc_attach *w
 }
 
 /* fd_install() comes last: whatever fails before it undoes everything. */
-static int attach_as(struct msgc_endpoint *ep, struct file *file, struct msgc_attach *want, void __user *arg)
+static int attach_as(struct msgc_endpoint *ep, struct file *file, struct msgc_attach *want,
+		     void __user *arg)
 {
 	int fd, err;
 
@@ -469,7 +492,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 	struct msgc_endpoint *ep = file->private_data;
 	struct msgc_channel *ch = ep->ch;
 
-	msgc_endpoint_die(ep, MSGC_LEFT);
+	msgc_endpoint_die(ep, msgc_owner_dead(ep) ? MSGC_DIED : MSGC_LEFT);
 	msgc_owner_remove(ep);
 	mutex_lock(&ch->members);
 	list_del(&ep->open);
@@ -548,10 +571,12 @@ static bool takes_nothing(unsigned int cmd)
 }
 
 /*
- * An _IOWR command says in its own 16 bytes how it must be begun again (CALL: RESUME, REPLY_RECV: no reply), before a signal restarts
- * it, and how far it came when it failed. If that cannot be written, it is not restarted.
+ * An _IOWR command says in its own 16 bytes how it must be begun again (CALL: RESUME,
+ * REPLY_RECV: no reply), before a signal restarts it, and how far it came when it failed. If
+ * that cannot be written, it is not restarted.
  */
-static long write_back(const struct command *c, const union msgc_hot *arg, void __user *uarg, long ret)
+static long write_back(const struct command *c, const union msgc_hot *arg, void __user *uarg,
+		       long ret)
 {
 	if (ret >= 0 || !(_IOC_DIR(c->cmd) & _IOC_READ) || !copy_to_user(uarg, arg, sizeof(*arg)))
 		return ret;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * info.c - what can be seen from outside: LIST, INFO, PEERS and fdinfo. Identities are translated to the reader's namespaces.
+ * info.c - what can be seen from outside: LIST, INFO, PEERS and fdinfo. Identities are
+ * translated to the reader's namespaces.
  *
- * Rows are made under a lock and copied without one; a reader's page fault holds up nobody. Figures that stand in a sender's own
- * page (hiwat, drops, waits) are its claim, and the header says so.
+ * Rows are made under a lock and copied without one; a reader's page fault holds up nobody.
+ * Figures that stand in a sender's own page (hiwat, drops, waits) are its claim, and the header
+ * says so.
  */
 #include <linux/cred.h>
 #include <linux/ktime.h>
@@ -66,7 +68,8 @@ static void fill_figures(struct msgc_info *info, struct msgc_channel *ch)
 			add_sender(info, ep);
 	}
 	if (!msgc_is_ring(ch)) {
-		info->depth = info->waiting = ch->queued;
+		info->depth = ch->queued;
+		info->waiting = ch->queued;
 		info->capacity = (u64)info->senders * ch->par.slots;
 	}
 	info->redelivered = ch->redelivered;
@@ -132,7 +135,9 @@ int msgc_info(struct msgc_channel *ch, u32 rights, void __user *arg)
 	if (copy_to_user(arg, &info, sizeof(info)))
 		return -EFAULT;
 	/* A later, longer struct: what this kernel does not know is 0. */
-	return clear_user(arg + sizeof(info), min_t(u32, size, PAGE_SIZE) - sizeof(info)) ? -EFAULT : 0;
+	if (clear_user(arg + sizeof(info), min_t(u32, size, PAGE_SIZE) - sizeof(info)))
+		return -EFAULT;
+	return 0;
 }
 
 /* ---- rows ---- */
@@ -144,8 +149,7 @@ static int copy_rows_in(struct msgc_rows *rows, const void __user *arg, u32 kind
 	if (err)
 		return err;
 	if (rows->kind != kind)
-		return rows->kind == 0 || rows->kind > MSGC_ROW_WAIT || rows->kind == MSGC_ROW_WAIT ?
-		       -EOPNOTSUPP : -EINVAL;
+		return rows->kind < MSGC_ROW_WAIT ? -EINVAL : -EOPNOTSUPP;
 	return rows->row_size < 1 || rows->row_size > PAGE_SIZE ? -EINVAL : 0;
 }
 
@@ -155,7 +159,9 @@ static int copy_row_out(const struct msgc_rows *rows, u32 n, const void *row, si
 	char __user *to = (char __user *)u64_to_user_ptr(rows->buf) + (size_t)n * rows->row_size;
 	size_t known = min_t(size_t, size, rows->row_size);
 
-	return copy_to_user(to, row, known) || clear_user(to + known, rows->row_size - known) ? -EFAULT : 0;
+	if (copy_to_user(to, row, known) || clear_user(to + known, rows->row_size - known))
+		return -EFAULT;
+	return 0;
 }
 
 static int copy_rows_out(const struct msgc_rows *rows, void __user *arg, u32 n)
@@ -275,7 +281,8 @@ void msgc_show_channel(struct seq_file *m, struct msgc_channel *ch, u32 rights)
 	seq_printf(m, "channel:\t%llu %s\n", ch->id, ch->name);
 	mutex_unlock(&ch->registry->lock);
 	seq_printf(m, "mode:\t%s\n", msgc_is_ring(ch) ? "ring" : "rendezvous");
-	seq_printf(m, "rights:\t%s%s\n", rights & MSGC_READ ? "r" : "-", rights & MSGC_WRITE ? "w" : "-");
+	seq_printf(m, "rights:\t%s%s\n", rights & MSGC_READ ? "r" : "-",
+		   rights & MSGC_WRITE ? "w" : "-");
 }
 
 void msgc_show_endpoint(struct seq_file *m, struct msgc_endpoint *ep)
@@ -285,5 +292,6 @@ void msgc_show_endpoint(struct seq_file *m, struct msgc_endpoint *ep)
 		   READ_ONCE(ep->dead) ? " dead" : "");
 	seq_printf(m, "owner:\t%d\n", pid_for_reader(ep->pid));
 	seq_printf(m, "bytes:\t%llu\n", ep->charged);
-	seq_printf(m, "kicks:\t%lld\nneedless:\t%lld\n", atomic64_read(&ep->kicks), atomic64_read(&ep->needless));
+	seq_printf(m, "kicks:\t%lld\nneedless:\t%lld\n", atomic64_read(&ep->kicks),
+		   atomic64_read(&ep->needless));
 }

@@ -15,12 +15,14 @@ struct page *msgc_zero_page;
 
 struct msgc_device_file {
 	struct msgc_registry *registry;
-	u64 seen;			/* generation at open, or at the last LIST or OPEN; registry->lock to write */
+	/* generation at open, or at the last LIST or OPEN; registry->lock to write */
+	u64 seen;
 };
 
 /*
- * A size-first struct: `known` bytes is what this kernel knows, `first` what its first version had. Shorter: -EINVAL; longer
- * with anything but zeros behind: -E2BIG. Flags are checked by the caller.
+ * A size-first struct: `known` bytes is what this kernel knows, `first` what its first version
+ * had. Shorter: -EINVAL; longer with anything but zeros behind: -E2BIG. Flags are checked by
+ * the caller.
  */
 int msgc_copy_in(void *to, size_t known, size_t first, const void __user *from)
 {
@@ -62,7 +64,10 @@ static __poll_t device_poll(struct file *file, struct poll_table_struct *pt)
 	struct msgc_registry *reg = df->registry;
 
 	poll_wait(file, &reg->wait, pt);
-	/* Pairs with the barrier in registry_changed(): either this sees the change or that one sees the waiter. */
+	/*
+	 * Pairs with the barrier in registry_changed(): either this sees the change or that one
+	 * sees the waiter.
+	 */
 	smp_mb();
 	if (READ_ONCE(reg->dead))
 		return EPOLLHUP | EPOLLPRI;
@@ -85,7 +90,10 @@ static int device_features(void __user *arg)
 	return copy_to_user(arg, &f, sizeof(f)) ? -EFAULT : 0;
 }
 
-/* What this file has seen of the set of names, sampled before the walk that follows: a change during it is reported again. */
+/*
+ * What this file has seen of the set of names, sampled before the walk that follows: a change
+ * during it is reported again.
+ */
 static int device_sees(struct msgc_device_file *df)
 {
 	struct msgc_registry *reg = df->registry;
@@ -162,7 +170,10 @@ free_page:
 	return err;
 }
 
-/* No file of ours is open any more (each holds the module); persistent channels go with their registries, work is flushed. */
+/*
+ * No file of ours is open any more (each holds the module); persistent channels go with their
+ * registries, work is flushed.
+ */
 static void __exit msgc_exit(void)
 {
 	misc_deregister(&device);

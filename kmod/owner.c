@@ -2,9 +2,11 @@
 /*
  * owner.c - a process that has endpoints: they die with it, whatever copies of their fds exist.
  *
- * Most deaths are seen in ->flush, when the last thread closes its files. A process that closed the fd but kept a mapping, shares its
- * table with another, or left the fd only in an io_uring, is seen through the wait queue of its struct pid. That is woken under
- * tasklist_lock with interrupts off, so there is one entry per process, and all it does is to look and to queue work.
+ * Most deaths are seen in ->flush, when the last thread closes its files. A process that closed
+ * the fd but kept a mapping, shares its table with another, or left the fd only in an io_uring,
+ * is seen through the wait queue of its struct pid. That is woken under tasklist_lock with
+ * interrupts off, so there is one entry per process, and all it does is to look and to queue
+ * work.
  */
 #include <linux/pid.h>
 #include <linux/rcupdate.h>
@@ -88,7 +90,10 @@ static struct msgc_owner *owner_new(struct pid *pid)
 	return owner;
 }
 
-/* Off the list, so that no new endpoint finds it; out of the queue, so that no work is queued any more; then the work's end. */
+/*
+ * Off the list, so that no new endpoint finds it; out of the queue, so that no work is queued
+ * any more; then the work's end.
+ */
 static void owner_free(struct msgc_owner *owner)
 {
 	remove_wait_queue(&owner->pid->wait_pidfd, &owner->wait);
@@ -136,5 +141,12 @@ void msgc_owner_remove(struct msgc_endpoint *ep)
 /* In ->flush: the owner's last thread is closing its files. */
 bool msgc_owner_exiting(const struct msgc_endpoint *ep)
 {
-	return (current->flags & PF_EXITING) && task_tgid(current) == ep->pid && !atomic_read(&current->signal->live);
+	return (current->flags & PF_EXITING) && task_tgid(current) == ep->pid &&
+	       group_dead(ep->pid);
+}
+
+/* In ->release: it went with the owner's address space, before the pid's waiters were told. */
+bool msgc_owner_dead(const struct msgc_endpoint *ep)
+{
+	return group_dead(ep->pid);
 }

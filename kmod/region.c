@@ -2,17 +2,20 @@
 /*
  * region.c - pages with exactly one writing party, and every mapping of them.
  *
- * An endpoint maps five areas, all through its own fd. Its own regions it maps whole; what it sees of its peers are windows, a
- * stride per peer. Everything is filled by faults, which makes one function the judge of who sees which page:
+ * An endpoint maps five areas, all through its own fd. Its own regions it maps whole; what it
+ * sees of its peers are windows, a stride per peer. Everything is filled by faults, which makes
+ * one function the judge of who sees which page:
  *
  *	own, alive			the region's page
  *	own and writable, dead		the endpoint's scratch page: writes go nowhere
  *	a peer's			the peer's page, also while it is dead but not drained
- *	a peer's, revoked		zeros; in a writable window the scratch page (a shared one would carry data between users)
+ *	a peer's, revoked		zeros; in a writable window the endpoint's scratch page
+ *					(a shared one would carry data between users)
  *	a stride that never had an owner: SIGBUS
  *
- * A fault looks and inserts under map_lock held for reading; who takes pages away marks first, then zaps under map_lock held for
- * writing. So no fault can undo a revocation, and a page found in a fault cannot be freed in it.
+ * A fault looks and inserts under map_lock held for reading; who takes pages away marks first,
+ * then zaps under map_lock held for writing. So no fault can undo a revocation, and a page
+ * found in a fault cannot be freed in it.
  */
 #include <linux/file.h>
 #include <linux/mm.h>
@@ -36,7 +39,8 @@ int msgc_region_alloc(struct msgc_region *region, u64 bytes)
 	if (!region->pages)
 		return -ENOMEM;
 	while (region->nr < nr) {
-		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO |
+					       __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 
 		if (!page || fatal_signal_pending(current)) {
 			if (page)
@@ -50,11 +54,22 @@ int msgc_region_alloc(struct msgc_region *region, u64 bytes)
 	return 0;
 }
 
-/* Mappings hold the pages by themselves. */
+/* Gives up some pages: no fault looks for them any more. Mappings hold pages by themselves. */
+void msgc_region_punch(struct msgc_region *region, u64 offset, u64 bytes)
+{
+	unsigned int i = offset >> PAGE_SHIFT, end = (offset + bytes) >> PAGE_SHIFT;
+
+	for (; i < end; i++) {
+		if (region->pages[i])
+			put_page(region->pages[i]);
+		region->pages[i] = NULL;
+	}
+}
+
 void msgc_region_free(struct msgc_region *region)
 {
-	while (region->nr)
-		put_page(region->pages[--region->nr]);
+	msgc_region_punch(region, 0, msgc_region_bytes(region));
+	region->nr = 0;
 	kvfree(region->pages);
 	region->pages = NULL;
 }
@@ -83,11 +98,17 @@ static const struct msgc_region *window_region(const struct msgc_endpoint *ep, u
 }
 
 /* A ring's records are mapped twice in a row, so that none ever wraps. */
-static struct page *region_page(const struct msgc_endpoint *of, const struct msgc_region *region, pgoff_t at)
+static struct page *region_page(const struct msgc_endpoint *of, const struct msgc_region *region,
+				pgoff_t at)
 {
 	if (msgc_is_ring(of->ch) && region == &of->data && at < 2UL * region->nr)
 		at &= region->nr - 1;
 	return at < region->nr ? region->pages[at] : NULL;
+}
+
+static bool slot_is_shed(const struct msgc_endpoint *peer, u32 slot)
+{
+	return !msgc_is_ring(peer->ch) && (READ_ONCE(peer->shed) & 1ULL << slot);
 }
 
 static struct page *window_page(struct msgc_endpoint *ep, unsigned int k, pgoff_t at)
@@ -98,10 +119,12 @@ static struct page *window_page(struct msgc_endpoint *ep, unsigned int k, pgoff_
 	struct msgc_endpoint *peer;
 	struct page *page = NULL;
 
-	if (number >= smp_load_acquire(&ch->fresh[msgc_is_sender(ep) ? MSGC_RECEIVER - 1 : MSGC_SENDER - 1]))
+	/* pairs with enter_table(), which raises it last */
+	if (number >= smp_load_acquire(&ch->fresh[2 - ep->role]))
 		return NULL;
-	peer = smp_load_acquire(&ch->member[base + number].ep);	/* pairs with enter_table() */
-	if (peer)
+	/* after the index was found in use: pairs with enter_table() */
+	peer = smp_load_acquire(&ch->member[base + number].ep);
+	if (peer && !slot_is_shed(peer, at % stride * ch->par.slots / stride))
 		page = region_page(peer, window_region(ep, k, peer), at % stride);
 	if (page)
 		return page;
@@ -126,11 +149,16 @@ static struct page *page_at(struct msgc_endpoint *ep, pgoff_t pgoff)
 	case MSGC_DATA:
 		return ep->area[k].stride ? window_page(ep, k, at) : region_page(ep, &ep->data, at);
 	default:
-		return ep->area[k].stride ? window_page(ep, k, at) : region_page(ep, &ep->peer, at);
+		if (ep->area[k].stride)
+			return window_page(ep, k, at);
+		return region_page(ep, &ep->peer, at) ?: msgc_zero_page;
 	}
 }
 
-/* The neighbours in the aligned block, as far as they have pages of their own: many times cheaper than a fault for each. */
+/*
+ * The neighbours in the aligned block, as far as they have pages of their own: many times
+ * cheaper than a fault for each.
+ */
 static void map_around(struct vm_fault *vmf, struct msgc_endpoint *ep)
 {
 	struct vm_area_struct *vma = vmf->vma;
@@ -177,7 +205,8 @@ static bool range_fits(const struct msgc_area *area, u64 offset, u64 len)
 {
 	if (!area->stride)
 		return !offset && len == area->size;
-	return !(offset % area->stride) && !(len % area->stride) && offset < area->size && len <= area->size - offset;
+	return !(offset % area->stride) && !(len % area->stride) && offset < area->size &&
+	       len <= area->size - offset;
 }
 
 int msgc_mmap(struct file *file, struct vm_area_struct *vma)
@@ -219,7 +248,10 @@ void msgc_zap_writable(struct msgc_endpoint *ep)
 			zap(ep, ep->area[k].offset, ep->area[k].size);
 }
 
-/* What `ep` has mapped of `peer`, who has been marked before: taken out of the table, or put into it. */
+/*
+ * What `ep` has mapped of `peer`, who has been marked before: taken out of the table, or put
+ * into it.
+ */
 void msgc_zap_peer(struct msgc_endpoint *ep, const struct msgc_endpoint *peer)
 {
 	unsigned int k;
@@ -227,6 +259,7 @@ void msgc_zap_peer(struct msgc_endpoint *ep, const struct msgc_endpoint *peer)
 	down_write(&ep->map_lock);
 	for (k = MSGC_DATA; k < MSGC_AREAS; k++)
 		if (ep->area[k].stride)
-			zap(ep, ep->area[k].offset + peer->number * ep->area[k].stride, ep->area[k].stride);
+			zap(ep, ep->area[k].offset + peer->number * ep->area[k].stride,
+			    ep->area[k].stride);
 	up_write(&ep->map_lock);
 }

@@ -2,8 +2,9 @@
 /*
  * registry.c - the channels of one network namespace and their names.
  *
- * An object of its own, referenced by the namespace, by each open device file and by each channel in it: no file holds the namespace,
- * and who waits for names waits on memory that lives as long as his file.
+ * An object of its own, referenced by the namespace, by each open device file and by each
+ * channel in it: no file holds the namespace, and who waits for names waits on memory that
+ * lives as long as his file.
  */
 #include <linux/slab.h>
 #include <net/net_namespace.h>
@@ -65,7 +66,10 @@ static int __net_init registry_net_init(struct net *net)
 	return 0;
 }
 
-/* Names and persistence end with the namespace; attached endpoints live on, in channels without a name. */
+/*
+ * Names and persistence end with the namespace; attached endpoints live on, in channels without
+ * a name.
+ */
 static void __net_exit registry_net_exit(struct net *net)
 {
 	struct msgc_registry *reg = *registry_slot(net);

@@ -2,8 +2,9 @@
 /*
  * ring.c - ring mode in the kernel: who may go on, who is woken, and where a successor starts.
  *
- * The kernel never touches a record. It reads a sender's tail and need, a receiver's taken, head and gen, each once, and believes none
- * of them: an index says how much, bounded by what the kernel knows itself (head_seen, the line), never where.
+ * The kernel never touches a record. It reads a sender's tail and need, a receiver's taken,
+ * head and gen, each once, and believes none of them: an index says how much, bounded by what
+ * the kernel knows itself (head_seen, the line), never where.
  *
  * Sleeping and waking (docs/protocol.md 5; model selftests/models/wake.pml):
  *
@@ -12,9 +13,10 @@
  *	A: set the armed bit, always			2: full barrier
  *	B: full barrier					3: armed & line.receivers? -> KICK
  *	C: readable? -> return, the bit stays
- *	D: sleep					KICK: full barrier; clear the bit, then wake every waiter
+ *	D: sleep				KICK: full barrier; clear the bit, then wake all
  *
- * Space is the same with the roles swapped and an amount in place of the bit: need, space_at, head (6; models space, bspace).
+ * Space is the same with the roles swapped and an amount in place of the bit: need, space_at,
+ * head (6; models space, bspace).
  */
 #include <linux/file.h>
 #include <linux/mm.h>
@@ -32,9 +34,11 @@ static struct msgc_control *control_of(const struct msgc_endpoint *sender)
 	return msgc_region_at(&sender->own, MSGC_CONTROL_AT(sender->number));
 }
 
-static struct msgc_slot *slot_of(const struct msgc_endpoint *receiver, const struct msgc_endpoint *sender)
+static struct msgc_slot *slot_of(const struct msgc_endpoint *receiver,
+				 const struct msgc_endpoint *sender)
 {
-	return msgc_region_at(&receiver->own, sizeof(struct msgc_slots) + sender->number * sizeof(struct msgc_slot));
+	return msgc_region_at(&receiver->own, sizeof(struct msgc_slots) +
+						      sender->number * sizeof(struct msgc_slot));
 }
 
 static u64 *seen_of(const struct msgc_endpoint *ep)
@@ -45,10 +49,10 @@ static u64 *seen_of(const struct msgc_endpoint *ep)
 }
 
 /* The senders of a channel that have a ring: live, or dead and not drained. */
-static struct msgc_endpoint *next_sender(struct msgc_channel *ch, u32 *number)
+static struct msgc_endpoint *sender_from(struct msgc_channel *ch, u32 index)
 {
-	while (*number < ch->par.max_senders) {
-		struct msgc_endpoint *ep = ch->member[ch->par.max_receivers + (*number)++].ep;
+	for (; index < ch->nr_members; index++) {
+		struct msgc_endpoint *ep = ch->member[index].ep;
 
 		if (ep && ep->since)
 			return ep;
@@ -56,8 +60,15 @@ static struct msgc_endpoint *next_sender(struct msgc_channel *ch, u32 *number)
 	return NULL;
 }
 
-#define for_each_sender(ch, number, sender) \
-	for ((number) = 0; ((sender) = next_sender(ch, &(number)));)
+static struct msgc_endpoint *first_sender(struct msgc_channel *ch)
+{
+	return sender_from(ch, ch->par.max_receivers);
+}
+
+static struct msgc_endpoint *next_sender(const struct msgc_endpoint *sender)
+{
+	return sender_from(sender->ch, sender->index + 1);
+}
 
 /* ---- positions ---- */
 
@@ -75,9 +86,10 @@ u64 msgc_ring_tail(struct msgc_endpoint *sender)
 	return smp_load_acquire((u64 *)msgc_region_at(&sender->own, MSGC_TAIL_AT(sender->number)));
 }
 
-/* Has this receiver said where it stands in this sender's ring? Pairs with its release store of gen. */
+/* Has this receiver said where it stands in this sender's ring? */
 static bool positioned(const struct msgc_endpoint *receiver, const struct msgc_endpoint *sender)
 {
+	/* The receiver stores taken and head first. */
 	return smp_load_acquire(&slot_of(receiver, sender)->gen) == sender->since;
 }
 
@@ -94,8 +106,9 @@ static void refuse_pair(struct msgc_endpoint *sender, struct msgc_endpoint *rece
 }
 
 /*
- * What the sender may count as released. A head that is misaligned, behind what it was or beyond the tail ends the pair and blames
- * neither: a sender that lowers its tail makes an honest head look wrong. Head before tail: the tail read is then no older.
+ * What the sender may count as released. A head that is misaligned, behind what it was or
+ * beyond the tail ends the pair and blames neither: a sender that lowers its tail makes an
+ * honest head look wrong. Head before tail: the tail read is then no older.
  */
 u64 msgc_ring_head(struct msgc_endpoint *sender)
 {
@@ -103,7 +116,8 @@ u64 msgc_ring_head(struct msgc_endpoint *sender)
 	u64 head, floor = head_floor(sender);
 
 	lockdep_assert_held(&sender->ch->lock);
-	if (!receiver || (sender->refused & receiver_bit(receiver)) || !positioned(receiver, sender))
+	if (!receiver || (sender->refused & receiver_bit(receiver)) ||
+	    !positioned(receiver, sender))
 		return floor;
 	/* Pairs with the receiver's release store of head. */
 	head = smp_load_acquire(&slot_of(receiver, sender)->head);
@@ -128,16 +142,16 @@ static bool readable_from(const struct msgc_endpoint *receiver, struct msgc_endp
 
 	if (sender->refused & receiver_bit(receiver))
 		return false;
-	taken = positioned(receiver, sender) ? READ_ONCE(slot_of(receiver, sender)->taken) : sender->line->head;
+	taken = positioned(receiver, sender) ? READ_ONCE(slot_of(receiver, sender)->taken) :
+					       sender->line->head;
 	return msgc_ring_tail(sender) != taken;
 }
 
 static bool readable(struct msgc_endpoint *receiver)
 {
 	struct msgc_endpoint *sender;
-	u32 n;
 
-	for_each_sender(receiver->ch, n, sender)
+	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender))
 		if (readable_from(receiver, sender))
 			return true;
 	return false;
@@ -147,13 +161,13 @@ u64 msgc_ring_held(struct msgc_endpoint *receiver)
 {
 	struct msgc_endpoint *sender;
 	u64 held = 0;
-	u32 n;
 
-	for_each_sender(receiver->ch, n, sender) {
+	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender)) {
 		u64 head = msgc_ring_head(sender);
 
 		if (receiver->ch->receiver == receiver && positioned(receiver, sender))
-			held += clamp(READ_ONCE(slot_of(receiver, sender)->taken), head, head + msgc_region_bytes(&sender->data)) - head;
+			held += clamp(READ_ONCE(slot_of(receiver, sender)->taken) - head, 0ULL,
+				      msgc_region_bytes(&sender->data));
 	}
 	return held;
 }
@@ -163,10 +177,14 @@ static bool at_end(const struct msgc_endpoint *receiver)
 {
 	const struct msgc_status *st = receiver->ch->st;
 
-	return !(receiver->flags & MSGC_STAY) && !st->senders && (receiver->found || st->joined > receiver->since);
+	return !(receiver->flags & MSGC_STAY) && !st->senders &&
+	       (receiver->found || st->joined > receiver->since);
 }
 
-/* The reserve that failed, or the drain, would succeed now; or, with the pair refused, fail for good. */
+/*
+ * The reserve that failed, or the drain, would succeed now; or, with the pair refused, fail for
+ * good.
+ */
 static bool writable(struct msgc_endpoint *sender)
 {
 	u64 need = READ_ONCE(control_of(sender)->need);
@@ -197,7 +215,10 @@ u32 msgc_events(struct msgc_endpoint *ep)
 	return events;
 }
 
-/* A: say what is waited for, always: whoever looks only later, or was told before, relies on the bit. The caller does B. */
+/*
+ * A: say what is waited for, always: whoever looks only later, or was told before, relies on
+ * the bit. The caller does B.
+ */
 void msgc_arm(struct msgc_endpoint *ep)
 {
 	struct msgc_status *st = ep->ch->st;
@@ -216,15 +237,17 @@ void msgc_arm(struct msgc_endpoint *ep)
 static void receiver_joined(struct msgc_endpoint *receiver)
 {
 	struct msgc_endpoint *sender;
-	u32 n;
 
 	receiver->ch->receiver = receiver;
-	for_each_sender(receiver->ch, n, sender) {
+	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender)) {
 		sender->refused &= ~receiver_bit(receiver);
 		WRITE_ONCE(sender->line->receivers, receiver_bit(receiver));
 		receiver->found |= !departed(sender) || !msgc_ring_drained(sender);
 	}
-	smp_wmb();	/* tethered but not in the line means refused: pairs with the sender's loads in that order */
+	/*
+	 * tethered but not in the line means refused: pairs with the sender's loads in that order
+	 */
+	smp_wmb();
 	WRITE_ONCE(receiver->ch->st->tethered, receiver_bit(receiver));
 }
 
@@ -243,8 +266,9 @@ void msgc_ring_joined(struct msgc_endpoint *ep)
 }
 
 /*
- * Takeover (docs/protocol.md 11; model takeover): its words are read once, and clamped: base is what it had released, redo what
- * it had seen. It may lose or repeat messages by lying, as it might have eaten them; it can accuse nobody.
+ * Takeover (docs/protocol.md 11; model takeover): its words are read once, and clamped: base is
+ * what it had released, redo what it had seen. It may lose or repeat messages by lying, as it
+ * might have eaten them; it can accuse nobody.
  */
 static void take_over(struct msgc_endpoint *receiver, struct msgc_endpoint *sender)
 {
@@ -273,18 +297,20 @@ static void receiver_gone(struct msgc_endpoint *receiver)
 {
 	struct msgc_channel *ch = receiver->ch;
 	struct msgc_endpoint *sender;
-	u32 n;
 
 	WRITE_ONCE(ch->st->tethered, 0);
 	smp_wmb();	/* as in receiver_joined(), the other way round */
-	for_each_sender(ch, n, sender) {
+	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
 		take_over(receiver, sender);
 		WRITE_ONCE(sender->line->receivers, 0);
 	}
 	ch->receiver = NULL;
 }
 
-/* Its end: what it had published, believed only within what its ring can hold. space_at = end makes the last release KICK. */
+/*
+ * Its end: what it had published, believed only within what its ring can hold. space_at = end
+ * makes the last release KICK.
+ */
 static void sender_gone(struct msgc_endpoint *sender)
 {
 	u64 head = msgc_ring_head(sender), size = msgc_region_bytes(&sender->data);
@@ -326,9 +352,8 @@ static void kick_senders(struct msgc_endpoint *receiver)
 	struct msgc_channel *ch = receiver->ch;
 	struct msgc_endpoint *sender;
 	bool woken = false;
-	u32 n;
 
-	for_each_sender(ch, n, sender) {
+	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
 		if (!sender->line->space_at || msgc_ring_head(sender) < sender->line->space_at)
 			continue;
 		WRITE_ONCE(sender->line->space_at, 0);
@@ -347,7 +372,10 @@ static int kick(struct msgc_endpoint *ep)
 	struct msgc_channel *ch = ep->ch;
 	int err = 0;
 
-	smp_mb();	/* after the tail (1) or head was stored, before armed or space_at is read: pairs with B */
+	/*
+	 * after the tail (1) or head was stored, before armed or space_at is read: pairs with B
+	 */
+	smp_mb();
 	spin_lock(&ch->lock);
 	if (ep->dead) {
 		err = -ESHUTDOWN;
@@ -379,7 +407,8 @@ static struct file *kick_get(s32 fd)
 	if (!file)
 		return ERR_PTR(-EBADF);
 	peer = file->private_data;
-	if (file->f_op == &msgc_endpoint_fops && peer->pid == task_tgid(current) && msgc_is_ring(peer->ch))
+	if (file->f_op == &msgc_endpoint_fops && peer->pid == task_tgid(current) &&
+	    msgc_is_ring(peer->ch))
 		return file;
 	fput(file);
 	return ERR_PTR(-EBADF);
@@ -402,7 +431,8 @@ static u32 look(struct msgc_endpoint *ep)
 	return events;
 }
 
-static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint *peer, u64 deadline)
+static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint *peer,
+			u64 deadline)
 {
 	DEFINE_WAIT(wait);
 	long ret;
@@ -410,7 +440,11 @@ static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint
 	for (;;) {
 		prepare_to_wait(&ep->wait, &wait, TASK_INTERRUPTIBLE);	/* 0 */
 		arm(ep);						/* A */
-		smp_mb();	/* B: pairs with 2, and with the barrier in kick(); with a peer to kick it serves as 2 as well */
+		/*
+		 * B: pairs with 2, and with the barrier in kick(); with a peer to kick it serves
+		 * as 2 as well
+		 */
+		smp_mb();
 		if (peer)
 			kick(peer);
 		peer = NULL;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * status.c - the area that everybody reads and only the kernel writes: a header, and a line per endpoint.
+ * status.c - the area that everybody reads and only the kernel writes: a header, and a line per
+ * endpoint.
  */
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -11,7 +12,8 @@
 
 u64 msgc_status_bytes(const struct msgc_create *par)
 {
-	return PAGE_ALIGN(LINE_OFF + sizeof(struct msgc_line) * (par->max_senders + par->max_receivers));
+	return PAGE_ALIGN(LINE_OFF +
+			  sizeof(struct msgc_line) * (par->max_senders + par->max_receivers));
 }
 
 void msgc_status_init(struct msgc_channel *ch)
@@ -35,13 +37,15 @@ static struct msgc_line *line_at(const struct msgc_channel *ch, u32 index)
 }
 
 /*
- * Readers load the id before and after the rest. Its pages are installed and, where the index had an owner before, zapped everywhere,
- * so that whoever sees the id sees the right pages.
+ * Readers load the id before and after the rest. Its pages are installed and, where the index
+ * had an owner before, zapped everywhere, so that whoever sees the id sees the right pages.
  */
 void msgc_line_publish(struct msgc_endpoint *ep)
 {
 	struct msgc_line *line = line_at(ep->ch, ep->index);
-	u32 shift = msgc_is_ring(ep->ch) && msgc_is_sender(ep) ? ilog2(msgc_region_bytes(&ep->data)) : 0;
+	u32 shift = msgc_is_ring(ep->ch) && msgc_is_sender(ep) ?
+			    ilog2(msgc_region_bytes(&ep->data)) :
+			    0;
 
 	lockdep_assert_held(&ep->ch->lock);
 	WRITE_ONCE(line->id, 0);
@@ -63,21 +67,25 @@ void msgc_line_publish(struct msgc_endpoint *ep)
 void msgc_line_set_state(struct msgc_endpoint *ep, u32 state)
 {
 	lockdep_assert_held(&ep->ch->lock);
-	smp_store_release(&ep->line->state, state);	/* pairs with the readers' loads: what goes with the state is there */
+	/* pairs with the readers' loads: what goes with the state is there */
+	smp_store_release(&ep->line->state, state);
 }
 
 /*
- * The membership has changed: everybody is told, who sleeps is woken and looks again (and arms again, so the bits can go).
- * After the generation a full barrier: a joiner reads the tails only then, and a sender looks at the generation only after it stored
- * `low` and had a barrier of its own (libipc/ring.c), so one of the two sees the other.
+ * The membership has changed: everybody is told, who sleeps is woken and looks again (and arms
+ * again, so the bits can go). After the generation a full barrier: a joiner reads the tails
+ * only then, and a sender looks at the generation only after it stored `low` and had a barrier
+ * of its own (libipc/ring.c), so one of the two sees the other.
  */
 void msgc_generation_bump(struct msgc_channel *ch)
 {
 	u32 i;
 
 	lockdep_assert_held(&ch->lock);
+	/* Pairs with the acquire loads of whoever caches the membership: what changed is there. */
 	smp_store_release(&ch->st->generation, ch->st->generation + 1);
 	WRITE_ONCE(ch->st->armed, 0);
+	/* Pairs with the sender's barrier after `low`, and with the one of channel_poll(). */
 	smp_mb();
 	for (i = 0; i < ch->nr_members; i++)
 		if (ch->member[i].ep)

@@ -2,8 +2,9 @@
 /*
  * user.c - quotas: what each user may have of bytes, channels and endpoints.
  *
- * Counted by the real kuid of whoever creates or attaches and, for ids of user namespaces, by the owner of each namespace up to
- * the initial one: otherwise a user would have as many quotas as he can map ids.
+ * Counted by the real kuid of whoever creates or attaches and, for ids of user namespaces, by
+ * the owner of each namespace up to the initial one: otherwise a user would have as many quotas
+ * as he can map ids.
  */
 #include <linux/cred.h>
 #include <linux/hashtable.h>

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * wait.c - what every wait of an endpoint shares: its deadline, its timer, INTERRUPT, and the wake-ups.
+ * wait.c - what every wait of an endpoint shares: its deadline, its timer, INTERRUPT, and the
+ * wake-ups.
  *
- * The timer is armed lazily: started only when a deadline is earlier than the one it is set to, never cancelled before the
- * endpoint's end. When it rings it marks itself idle and wakes everybody; who is not overdue looks, and arms it again.
+ * The timer is armed lazily: started only when a deadline is earlier than the one it is set to,
+ * never cancelled before the endpoint's end. When it rings it marks itself idle and wakes
+ * everybody; who is not overdue looks, and arms it again.
  */
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
 
 #include "core.h"
 
-/* Deadlines are absolute CLOCK_MONOTONIC of the caller's time namespace; 0 and MSGC_FOREVER are no times. */
+/*
+ * Deadlines are absolute CLOCK_MONOTONIC of the caller's time namespace; 0 and MSGC_FOREVER are
+ * no times.
+ */
 u64 msgc_deadline_to_host(u64 deadline)
 {
 	if (deadline == MSGC_NOW || deadline == MSGC_FOREVER)
@@ -28,8 +33,9 @@ u64 msgc_deadline_to_user(u64 deadline)
 }
 
 /*
- * Asked after the caller has joined ep->wait and found nothing: 0 if it may schedule(), else why not. -ERESTARTSYS also
- * without a signal (task work, the freezer): the command is then begun again without the application's knowing.
+ * Asked after the caller has joined ep->wait and found nothing: 0 if it may schedule(), else
+ * why not. -ERESTARTSYS also without a signal (task work, the freezer): the command is then
+ * begun again without the application's knowing.
  */
 int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
 {
@@ -49,9 +55,10 @@ int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
 }
 
 /*
- * The timer's callback may set timer_at to idle right after a start here and so hide a deadline from the next caller, who then
- * moves the timer back. No deadline is lost by that: the callback wakes everybody after it has marked, and every waiter joined
- * the queue before he armed.
+ * The timer's callback may set timer_at to idle right after a start here and so hide a deadline
+ * from the next caller, who then moves the timer back. No deadline is lost by that: the
+ * callback wakes everybody after it has marked, and every waiter joined the queue before he
+ * armed.
  */
 void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline)
 {
@@ -75,16 +82,20 @@ enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer)
 }
 
 /*
- * Called under or after the channel->lock section that made the condition true: a waiter joins the queue before he takes that lock to look.
- * Wakes everybody with key 0 (with a key io_uring's multishot poll would complete without asking ->poll, and never arm again).
- * The sleepers of ours first, synchronously: this thread is about to sleep, or to return to user space with its work done.
- * The second call is for exclusive waiters (EPOLLEXCLUSIVE), of whom the first wakes only one.
+ * Called under or after the channel->lock section that made the condition true: a waiter joins
+ * the queue before he takes that lock to look. Wakes everybody with key 0 (with a key
+ * io_uring's multishot poll would complete without asking ->poll, and never arm again). The
+ * sleepers of ours first, synchronously: this thread is about to sleep, or to return to user
+ * space with its work done. The second call is for exclusive waiters (EPOLLEXCLUSIVE), of whom
+ * the first wakes only one.
  */
 void msgc_wake_sync(struct msgc_endpoint *ep)
 {
+	/* No barrier needed: channel->lock orders the joining and this look, see above. */
 	if (!waitqueue_active(&ep->wait))
 		return;
 	__wake_up_sync(&ep->wait, TASK_NORMAL);
+	/* Only an optimisation: whoever has joined since has looked, or will. */
 	if (waitqueue_active(&ep->wait))
 		wake_up_all(&ep->wait);
 }

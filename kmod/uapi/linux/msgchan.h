@@ -1,225 +1,454 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
-/* msgchan: the whole kernel ABI, a draft. One layout for 32- and 64-bit callers. Rules: protocol.md, abi.md. */
+/*
+ * msgchan: the whole kernel ABI of message channels. One layout for 32- and 64-bit callers.
+ *
+ * Three kinds of fd: the device (/dev/msgchan), a channel (CREATE, OPEN), an endpoint (ATTACH).
+ * Any thread may give any command. docs/abi.md says what the commands mean together,
+ * docs/protocol.md how processes use the shared memory.
+ *
+ * Every command may fail with
+ *	EFAULT		the struct cannot be read or written
+ *	ENOTTY		no such command on this kind of fd, or for this endpoint's mode and role
+ *	EINVAL		a field is wrong; a pad is not zero; a struct shorter than its first version
+ *	E2BIG		bytes beyond the struct that this kernel knows are not zero
+ *	EOPNOTSUPP	a flag or value that this kernel does not know or does not offer: (later)
+ *	ENOMEM, EINTR	no memory; killed while it was being fetched
+ * and every endpoint command but INFO and PEERS with
+ *	EPERM		the caller is not the process that attached, before any other error
+ *	ESHUTDOWN	the endpoint is dead: detached or evicted
+ */
 #ifndef _UAPI_LINUX_MSGCHAN_H
 #define _UAPI_LINUX_MSGCHAN_H
+
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define MSGC_NAME		64		/* with the final NUL; empty = unnamed */
-#define MSGC_RECEIVERS		64
-#define MSGC_SENDERS		1024
-#define MSGC_FDS		8
-#define MSGC_SLOTS		64		/* per client */
-#define MSGC_HELD		1024		/* entries of a server */
-#define MSGC_ALIGN		32		/* records and positions */
-#define MSGC_AREA_SHIFT		41		/* area k is mapped at offset k << 41 */
-#define MSGC_NOW		0ULL		/* deadlines: absolute CLOCK_MONOTONIC ns; 0: -EAGAIN, passed: -ETIMEDOUT */
-#define MSGC_FOREVER		(~0ULL)
-/* endpoint id, never 0: index = line in the status area, receivers 0.., senders from max_receivers on; generation >= 1 */
-#define MSGC_INDEX(id)		((id) & 0xfffU)
-#define MSGC_GEN(id)		((id) >> 12)
+/* bytes of a name with the final NUL; the rest zero; empty = unnamed */
+#define MSGC_NAME	64
+#define MSGC_RECEIVERS	64	/* most receivers (servers) of a channel */
+#define MSGC_SENDERS	1024	/* most senders (clients); ring mode: 64 until (later) */
+#define MSGC_SLOTS	64	/* most calls in flight of a client */
+#define MSGC_HELD	1024	/* most calls a server endpoint may hold */
+#define MSGC_FDS	8	/* most files with a call or reply (later) */
+#define MSGC_ALIGN	32	/* records and positions in a ring */
 
-/* features, a query: what is not offered is refused with EOPNOTSUPP where it is asked for */
-#define MSGC_F_URING		(1ULL << 0)	/* waiting commands may be parked */
-#define MSGC_F_SEAL		(1ULL << 1)
+/*
+ * Deadlines are absolute CLOCK_MONOTONIC nanoseconds of the caller's time namespace. MSGC_NOW:
+ * do not wait, -EAGAIN instead. A deadline that passes: -ETIMEDOUT. A signal ends a wait with
+ * EINTR, or restarts it (SA_RESTART).
+ */
+#define MSGC_NOW	0ULL
+#define MSGC_FOREVER	(~0ULL)
 
-enum { MSGC_RING = 1, MSGC_RENDEZVOUS };			/* mode */
-enum { MSGC_EXCLUSIVE = 1, MSGC_BROADCAST, MSGC_BALANCED };	/* delivery; rendezvous: 0 */
-enum { MSGC_SENDER = 1, MSGC_RECEIVER };			/* role: sender = client, receiver = server */
-enum { MSGC_FREE, MSGC_LIVE, MSGC_STANDBY, MSGC_LEFT, MSGC_DIED, MSGC_REVOKED };	/* state of an endpoint */
-enum { MSGC_IDLE, MSGC_QUEUED, MSGC_TAKEN };			/* state of a slot: who has its memory */
-enum { MSGC_O_NONE, MSGC_O_DONE, MSGC_O_NOT_EXECUTED, MSGC_O_MAYBE };	/* outcome; letting go of the slot leaves it */
-enum { MSGC_IN = 1, MSGC_PRI = 2, MSGC_OUT = 4, MSGC_ERR = 8, MSGC_HUP = 16 };	/* = POLLxxx; ERR: this endpoint is dead */
-/* create flags */
-enum { MSGC_PERSISTENT = 1, MSGC_UNTETHERED_ONLY = 2, MSGC_MANY_SERVERS = 4, MSGC_REDELIVER = 8, MSGC_INHERIT = 16 };
-/* attach flags, also in msgc_line.flags */
+/*
+ * Endpoint ids are never 0: 12 bits of index (its line in the status area; receivers from 0,
+ * senders from max_receivers on) and 20 bits of generation. The number of an endpoint is its
+ * index within its role.
+ */
+#define MSGC_INDEX(id)	((id) & 0xfffU)
+#define MSGC_GEN(id)	((id) >> 12)
+
+/* Bits of msgc_features.features: what this kernel offers beyond the base. */
+#define MSGC_F_URING	(1ULL << 0)	/* waiting commands may be parked by io_uring (later) */
+#define MSGC_F_SEAL	(1ULL << 1)	/* sealed payloads (later) */
+
+/* Mode of a channel. */
+enum { MSGC_RING = 1, MSGC_RENDEZVOUS };
+/* Delivery of a ring channel; 0 = EXCLUSIVE; BROADCAST, BALANCED (later). Rendezvous: 0. */
+enum { MSGC_EXCLUSIVE = 1, MSGC_BROADCAST, MSGC_BALANCED };
+/* Role of an endpoint: a sender is a client, a receiver a server, of a rendezvous channel. */
+enum { MSGC_SENDER = 1, MSGC_RECEIVER };
+/*
+ * State of an endpoint. LEFT: it detached or was closed; DIED: with its process, or evicted;
+ * REVOKED: gone, and what it left too. STANDBY (later).
+ */
+enum { MSGC_FREE, MSGC_LIVE, MSGC_STANDBY, MSGC_LEFT, MSGC_DIED, MSGC_REVOKED };
+/*
+ * State of a slot: who has its memory. QUEUED and TAKEN: busy, also after its caller has been
+ * told an outcome.
+ */
+enum { MSGC_IDLE, MSGC_QUEUED, MSGC_TAKEN };
+/* Outcome of a call: answered; surely not executed; perhaps executed. */
+enum { MSGC_O_NONE, MSGC_O_DONE, MSGC_O_NOT_EXECUTED, MSGC_O_MAYBE };
+
+/*
+ * Events, with the values of POLLxxx. Sender: OUT, the reserve that failed (msgc_control.need)
+ * would succeed, or none failed. Receiver: IN, something to take; HUP, there were senders, all
+ * have left, all is taken. Client: IN, an outcome not handled; OUT, a slot let go and not
+ * handled. Server: IN, a call waits. All: PRI, the membership is not the one in `seen`; ERR,
+ * dead.
+ */
+enum { MSGC_IN = 1, MSGC_PRI = 2, MSGC_OUT = 4, MSGC_ERR = 8, MSGC_HUP = 16 };
+
+/*
+ * Flags of CREATE. PERSISTENT: until it is unlinked, its network namespace ends or the module
+ * is unloaded, else until its last fd is closed. Rendezvous: MANY_SERVERS: more than one server
+ * endpoint at a time. REDELIVER: a dead server's calls go to another. UNTETHERED_ONLY, INHERIT
+ * (later).
+ */
+enum {
+	MSGC_PERSISTENT = 1, MSGC_UNTETHERED_ONLY = 2, MSGC_MANY_SERVERS = 4, MSGC_REDELIVER = 8,
+	MSGC_INHERIT = 16,
+};
+
+/* Flags of ATTACH. STAY: a receiver that outlasts the end of the stream. The others (later). */
 enum { MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16 };
-/* open flags: rights; LOOK: neither, by name or id, for INFO, PEERS and the owner's commands; does not keep the channel */
+
+/*
+ * Flags of OPEN, the rights of the fd: READ to receive or serve, WRITE to send or call. LOOK
+ * alone: neither; for INFO, PEERS and EVICT; does not keep the channel.
+ */
 enum { MSGC_READ = 1, MSGC_WRITE = 2, MSGC_LOOK = 4 };
-/* call flags; NEED_SERVER: EHOSTDOWN instead of waiting for one; RESUME: wait on for a call in flight */
+
+/*
+ * Flags of CALL. ONEWAY: over as soon as a server has taken it. ASYNC: return 0 at once.
+ * NEED_SERVER: -EHOSTDOWN instead of waiting for a server. RESUME: wait for the call that is in
+ * flight.
+ */
 enum { MSGC_ONEWAY = 1, MSGC_ASYNC = 2, MSGC_NEED_SERVER = 4, MSGC_RESUME = 8 };
-/* message flags: inbox lines */
+
+/* Flags of messages in inboxes. GONE: nobody waits for the reply any more. */
 enum { MSGC_M_ONEWAY = 1, MSGC_M_GONE = 2, MSGC_M_REDELIVERED = 4, MSGC_M_FDS_TRUNCATED = 8 };
 
-/* ---- cold commands: size first, unknown tail, flags and pads must be zero ---- */
-struct msgc_features { __u32 size, flags; __aligned_u64 features; };	/* out */
+/* ---- cold commands: size first (sizeof), it may grow; pads must be zero ---- */
 
-struct msgc_create {				/* returns a channel fd with both rights */
+/* Device, FEATURES -> 0. In: features must be 0. Out: what this kernel offers. */
+struct msgc_features { __u32 size, flags; __aligned_u64 features; };
+
+/*
+ * Device, CREATE -> a channel fd with both rights, O_CLOEXEC. Zeros are defaults: senders 64,
+ * receivers 8 (one server unless MANY_SERVERS), ring_max 1 MiB (at most 1 GiB), slots 4,
+ * request and reply 64 KiB (at most 64 MiB), max_attempts without end. Names are bytes 0x21 to
+ * 0x7e, per network namespace. The status area is charged to the caller. EEXIST: name taken.
+ * EPERM: owner or group that chown(2) would refuse. EDQUOT: too many channels or bytes of this
+ * user. EOVERFLOW: a window of more than 2 TiB. ENODEV: the network namespace is gone. EMFILE,
+ * ENFILE.
+ */
+struct msgc_create {
 	__u32 size, flags, mode, delivery;
-	__u32 uid, gid, perm, zero;		/* uid, gid ~0: the caller's */
-	__u32 max_senders, max_receivers, max_attempts, slots;	/* slots: per client */
-	__aligned_u64 ring_max, request, reply, spin_ns;	/* request, reply: bytes per slot, rounded up to pages */
+	/* uid, gid: ~0 the caller's; perm: as chmod(2), at most 0777 */
+	__u32 uid, gid, perm, zero;
+	__u32 max_senders, max_receivers;
+	__u32 max_attempts;			/* REDELIVER: give up after so many; 0: never */
+	__u32 slots;				/* rendezvous: calls in flight per client */
+	/* ring: the largest ring; rounded up to a power of two */
+	__aligned_u64 ring_max;
+	/* rendezvous: bytes per slot; rounded up to pages */
+	__aligned_u64 request, reply;
+	__aligned_u64 spin_ns;			/* (later) */
 	char name[MSGC_NAME];
 };
 
-struct msgc_open { __u32 size, flags; __aligned_u64 id; char name[MSGC_NAME]; };	/* OPEN, UNLINK */
+/*
+ * Device, OPEN -> a channel fd, O_CLOEXEC. By name, or with LOOK by name or id. ENOENT. EACCES:
+ * the mode bits (an unnamed channel counts as 0600). ENODEV. EMFILE, ENFILE. Device, UNLINK ->
+ * 0. By name; flags 0; the channel lives on for those who have it. ENOENT. EPERM: not the
+ * owner. ENODEV.
+ */
+struct msgc_open { __u32 size, flags; __aligned_u64 id; char name[MSGC_NAME]; };
 
+/*
+ * LIST (device, kind CHANNEL: msgc_info), PEERS (channel and endpoint, kind ENDPOINT:
+ * msgc_peer; WAIT (later)) -> rows written. Fewer than `max`: that was all. ENODEV (LIST).
+ */
 enum { MSGC_ROW_CHANNEL = 1, MSGC_ROW_ENDPOINT, MSGC_ROW_WAIT };
-struct msgc_rows {				/* LIST (device), PEERS (channel, endpoint); returns how many rows */
-	__u32 size, kind, row_size, max;	/* rows are cut or zero-filled to row_size */
-	__aligned_u64 buf, cursor;		/* cursor: 0 first, then as returned */
+struct msgc_rows {
+	__u32 size, kind;
+	__u32 row_size;		/* 1 to 4096: rows are cut, or filled with zeros, to it */
+	__u32 max;
+	__aligned_u64 buf;	/* the caller's, max * row_size bytes */
+	__aligned_u64 cursor;	/* 0 first, then as returned */
 };
 
-struct msgc_info {				/* LIST row; INFO on channel and endpoint. Figures 0 where the caller could not open */
+/*
+ * INFO (channel and endpoint) -> 0, and LIST's row; all out but size. Parameters and figures
+ * are 0 in LIST where the caller could not look. Ring: depth, capacity, redelivered in bytes;
+ * rendezvous: in calls. hiwat and lost are senders' claims.
+ */
+struct msgc_info {
 	__u32 size, flags, mode, delivery;
-	__aligned_u64 id, created_ns;		/* id: unique since load, never reused: how unnamed channels are named */
-	__u32 uid, gid, perm, rights;
-	__u32 senders, receivers, max_senders, max_receivers, slots, max_attempts, waiting;
-	__s32 creator; char comm[16];		/* as they were, for OWNER in ls */
-	__aligned_u64 depth, capacity, hiwat, lost, redelivered, kicks, ring_max, request, reply, spin_ns;
+	__aligned_u64 id;		/* unique since the module was loaded */
+	__aligned_u64 created_ns;
+	__u32 uid, gid, perm, rights;	/* rights: of this fd */
+	__u32 senders, receivers;	/* live */
+	__u32 max_senders, max_receivers, slots, max_attempts;
+	__u32 waiting;			/* senders that sleep for space; calls not taken yet */
+	__s32 creator;			/* pid, and its name, then */
+	char comm[16];
+	__aligned_u64 depth, capacity, hiwat, lost, redelivered, kicks;
+	__aligned_u64 ring_max, request, reply, spin_ns;
 	char name[MSGC_NAME];
 };
 
-struct msgc_peer {				/* PEERS row */
+/*
+ * PEERS row: a live endpoint, or a dead one that left something. Identities as in the reader's
+ * namespaces.
+ */
+struct msgc_peer {
 	__u32 id, role, state, flags;
-	__s32 pid; __u32 uid, gid, refused;	/* translated to the reader's namespaces; refused: number of pairs */
-	__aligned_u64 tail, head, ring, hiwat, lost, redelivered, kicks, needless, waits, held_bytes, since_ns;
-	__u32 held, laggard;			/* receiver that holds this sender's space */
+	__s32 pid;
+	__u32 uid, gid;
+	__u32 refused;			/* sender: pairs */
+	__aligned_u64 tail, head, ring;	/* sender */
+	__aligned_u64 hiwat, lost;	/* sender: its claims */
+	__aligned_u64 redelivered;	/* (later) */
+	__aligned_u64 kicks, needless;	/* its KICKs, and those that woke nobody */
+	__aligned_u64 waits;		/* sender: its claim */
+	__aligned_u64 held_bytes;	/* ring receiver: taken and not released */
+	__aligned_u64 since_ns;
+	/* calls that a server holds; of a client: that servers hold */
+	__u32 held;
+	__u32 laggard;			/* sender: id of the receiver that holds its space */
 	char comm[16];
 };
 
-struct msgc_wait_row {				/* PEERS row, kind WAIT: who waits for whom, who holds what */
+/* PEERS row, kind WAIT (later): who waits for whom, who holds what. */
+struct msgc_wait_row {
 	__u32 endpoint, on, call_state, attempts;
 	__s32 tid, prio, boost; __u32 slot;
 	__aligned_u64 since_ns, deadline, position, bytes;
 	char comm[16];
 };
 
-struct msgc_whom { __u32 size, flags, peer, zero; };		/* EVICT: a hung holder, or a departed sender's ring */
+/*
+ * Channel, EVICT -> 0. A live endpoint dies, by the channel's owner; what a departed sender
+ * left in its ring is given up, by the owner or by the user who pays for it. ENOENT. EPERM.
+ */
+struct msgc_whom { __u32 size, flags, peer, zero; };
 
-/* What an endpoint maps, through its own fd: area k at offset k << 41, exactly `size` bytes; a window (stride != 0) whole, or any
- * whole number of strides. A window holds peer n's at n * stride, n counted within its role; filled by faults.
- *	    sender		receiver		client			server
- * STATUS   kernel, RO		.			.			.
- * OWN	    control page, RW	slots, RW		slot headers, RW	reply headers, RW
- * INBOX    -			claims, RO (balanced)	a line a slot, RO	a line an entry, RO
- * DATA	    records twice, RW	window: records, RO	requests, RW		window: requests, RO
- * PEER	    window: slots, RO	window: controls, RO	replies, RO		window: replies, RW */
+/*
+ * What an endpoint maps through its own fd, MAP_SHARED: area k at offset k << 41, exactly
+ * `size` bytes; a window (stride != 0) whole, or any whole number of strides. A window shows
+ * peer n at n * stride, n its number.
+ *
+ *	   sender		receiver		client			server
+ * STATUS  kernel, RO		.			.			.
+ * OWN	   control page, RW	slots, RW		slot headers, RW	reply headers, RW
+ * INBOX   -			-			a line a slot, RO	a line an entry, RO
+ * DATA	   records twice, RW	window: records, RO	requests, RW		window: requests, RO
+ * PEER	   window: slots, RO	window: controls, RO	replies, RO		window: replies, RW
+ *
+ * mmap: EPERM not the owner, EACCES not granted, EINVAL other range, private. SIGBUS: a stride
+ * that never had an owner.
+ */
 enum { MSGC_STATUS, MSGC_OWN, MSGC_INBOX, MSGC_DATA, MSGC_PEER, MSGC_AREAS };
+#define MSGC_AREA_SHIFT	41
 struct msgc_area { __aligned_u64 offset, size, stride; };
-struct msgc_attach {				/* returns an endpoint fd */
-	__u32 size, flags, role, held;		/* held: entries of server or balanced receiver */
-	__aligned_u64 ring;			/* in: wanted (client: the most it will pay for its slots); out: granted */
-	__u32 id, number;			/* out; number: index within its role */
-	__u32 max_senders, max_receivers, slots, pad;	/* out */
-	struct msgc_area area[MSGC_AREAS];	/* out */
+
+/*
+ * Channel, ATTACH -> an endpoint fd, O_CLOEXEC. It belongs to the calling process and dies with
+ * it. Its memory is charged to the caller. EACCES: the fd lacks the right. EBUSY: there is a
+ * receiver, or the one server. EUSERS: no index free. EDQUOT: too many endpoints or bytes of
+ * this user, more than half of the indices, or a client's slots cost more than `ring`. EMFILE,
+ * ENFILE.
+ */
+struct msgc_attach {
+	__u32 size, flags, role;
+	__u32 held;		/* server: calls it may hold; 0 = 16 */
+	/*
+	 * sender: bytes, 0 = 1 MiB or ring_max; client: the most it will pay, 0 = 64 MiB. Out:
+	 * granted
+	 */
+	__aligned_u64 ring;
+	__u32 id, number;	/* this and the rest: out */
+	__u32 max_senders, max_receivers, slots, pad;
+	struct msgc_area area[MSGC_AREAS];
 };
 
-/* ---- hot commands: 16 bytes, the same by ioctl and in the SQE; ioctl's value and CQE.res are the result ---- */
-struct msgc_wait { __u32 events; __s32 kick; __aligned_u64 deadline; };		/* kick: fd or -1. -> events */
-struct msgc_none { __aligned_u64 zero[2]; };					/* KICK, INTERRUPT, DETACH -> 0 */
-struct msgc_refuse { __u32 peer, flags; __aligned_u64 zero; };			/* by either side of the pair -> 0 */
-struct msgc_claim { __u32 n, flags; __aligned_u64 deadline; };			/* mask: msgc_own.released -> claims given */
-struct msgc_call { __u16 slot, flags; __u32 zero; __aligned_u64 deadline; };	/* -> slot, see its line; ASYNC: 0 */
-struct msgc_cancel { __u16 slot, flags; __u32 zero; __aligned_u64 cookie; };	/* slot 0xffff: any; cookie must match -> 0 */
-struct msgc_recv { __u32 flags, zero; __aligned_u64 deadline; };		/* -> inbox entry */
-struct msgc_reply { __aligned_u64 call; __u32 len; __s32 status; };		/* REPLY -> 0, REPLY_RECV -> entry; call 0: only receive */
-struct msgc_return { __aligned_u64 id; __u32 flags, zero; };			/* a claim -> 0 */
+/* ---- hot commands: 16 bytes. Result: the ioctl's value ---- */
 
-#define MSGC_IOC		0xBC	/* to be reserved */
-#define MSGC_COLD(n)		_IO(MSGC_IOC, n)	/* no size in the number: the structs grow */
-#define MSGC_FEATURES		MSGC_COLD(0x00)
-#define MSGC_CREATE		MSGC_COLD(0x01)
-#define MSGC_OPEN		MSGC_COLD(0x02)
-#define MSGC_UNLINK		MSGC_COLD(0x03)
-#define MSGC_LIST		MSGC_COLD(0x04)
-#define MSGC_ATTACH		MSGC_COLD(0x10)
-#define MSGC_INFO		MSGC_COLD(0x11)
-#define MSGC_PEERS		MSGC_COLD(0x12)	/* channel and endpoint */
-#define MSGC_EVICT		MSGC_COLD(0x13)
-#define MSGC_WAIT		_IOW(MSGC_IOC, 0x20, struct msgc_wait)
-#define MSGC_KICK		_IOW(MSGC_IOC, 0x21, struct msgc_none)
-#define MSGC_REFUSE		_IOW(MSGC_IOC, 0x22, struct msgc_refuse)
-#define MSGC_CLAIM		_IOW(MSGC_IOC, 0x23, struct msgc_claim)
-#define MSGC_CALL		_IOWR(MSGC_IOC, 0x24, struct msgc_call)	/* RESUME set before a restart */
-#define MSGC_CANCEL		_IOW(MSGC_IOC, 0x25, struct msgc_cancel)
-#define MSGC_RECV		_IOW(MSGC_IOC, 0x26, struct msgc_recv)
-#define MSGC_REPLY		_IOW(MSGC_IOC, 0x27, struct msgc_reply)
-#define MSGC_REPLY_RECV		_IOWR(MSGC_IOC, 0x28, struct msgc_reply)	/* call cleared before a restart */
-#define MSGC_RETURN		_IOW(MSGC_IOC, 0x29, struct msgc_return)
-#define MSGC_INTERRUPT		_IOW(MSGC_IOC, 0x2a, struct msgc_none)
-#define MSGC_DETACH		_IOW(MSGC_IOC, 0x2b, struct msgc_none)
+/*
+ * WAIT -> the events that hold, of those wanted, and HUP and ERR. kick: another ring endpoint
+ * of the caller, to be kicked once it waits itself, or -1. EAGAIN, ETIMEDOUT, EINTR. EBADF:
+ * kick is no such endpoint.
+ */
+struct msgc_wait { __u32 events; __s32 kick; __aligned_u64 deadline; };
+/*
+ * KICK -> 0: sender, wakes the armed receivers; receiver, the senders whose space_at is reached.
+ * INTERRUPT -> 0: the present or next wait of this endpoint ends with EINTR, once.
+ * DETACH -> 0: the endpoint dies, whatever copies of its fd exist.
+ */
+struct msgc_none { __aligned_u64 zero[2]; };
+/* REFUSE -> 0: ends the traffic of a pair, by either side. ENOENT. */
+struct msgc_refuse { __u32 peer, flags; __aligned_u64 zero; };
+/*
+ * CALL -> the slot, once the call has an outcome: its line tells which; ASYNC -> 0. EBUSY: the
+ * slot is busy, or has a waiter. EINVAL: deadline 0 without RESUME. EMSGSIZE: len or room
+ * beyond the slot. EHOSTDOWN. ENOENT: nothing to resume. EINTR: the call goes on, RESUME is set
+ * here. RESUME's own deadline: EAGAIN, ETIMEDOUT.
+ */
+struct msgc_call { __u16 slot, flags; __u32 zero; __aligned_u64 deadline; };
+/* CANCEL -> 0. Slot 0xffff: any. ENOENT: no call in flight with that cookie. */
+struct msgc_cancel { __u16 slot, flags; __u32 zero; __aligned_u64 cookie; };
+/* RECV -> an entry of the inbox. EBUSY: all are held. EAGAIN, ETIMEDOUT, EINTR. */
+struct msgc_recv { __u32 flags, zero; __aligned_u64 deadline; };
+/*
+ * REPLY -> 0, also lets a one-way call go. REPLY_RECV -> the next entry; call 0: only receive;
+ * its deadline: msgc_own.deadline. ENOENT: no call held with this id. EMSGSIZE: more than its
+ * room. REPLY_RECV's reply went out if the error is EAGAIN, ETIMEDOUT or EINTR, or if `call`
+ * has become 0; else nothing was done.
+ */
+struct msgc_reply { __aligned_u64 call; __u32 len; __s32 status; };
+struct msgc_claim { __u32 n, flags; __aligned_u64 deadline; };	/* (later) */
+struct msgc_return { __aligned_u64 id; __u32 flags, zero; };	/* (later) */
 
-/* ---- shared memory. Every struct has one writer ---- */
-struct msgc_status {				/* kernel; start of STATUS */
-	__u32 mode, delivery, flags, max_senders, max_receivers, slots, line_off, hot_used;
+#define MSGC_IOC	0xBC
+#define MSGC_COLD(n)	_IO(MSGC_IOC, n)	/* no size in the number: the structs grow */
+#define MSGC_FEATURES	MSGC_COLD(0x00)
+#define MSGC_CREATE	MSGC_COLD(0x01)
+#define MSGC_OPEN	MSGC_COLD(0x02)
+#define MSGC_UNLINK	MSGC_COLD(0x03)
+#define MSGC_LIST	MSGC_COLD(0x04)
+#define MSGC_ATTACH	MSGC_COLD(0x10)
+#define MSGC_INFO	MSGC_COLD(0x11)
+#define MSGC_PEERS	MSGC_COLD(0x12)
+#define MSGC_EVICT	MSGC_COLD(0x13)
+#define MSGC_WAIT	_IOW(MSGC_IOC, 0x20, struct msgc_wait)
+#define MSGC_KICK	_IOW(MSGC_IOC, 0x21, struct msgc_none)
+#define MSGC_REFUSE	_IOW(MSGC_IOC, 0x22, struct msgc_refuse)
+#define MSGC_CLAIM	_IOW(MSGC_IOC, 0x23, struct msgc_claim)		/* (later) */
+#define MSGC_CALL	_IOWR(MSGC_IOC, 0x24, struct msgc_call)
+#define MSGC_CANCEL	_IOW(MSGC_IOC, 0x25, struct msgc_cancel)
+#define MSGC_RECV	_IOW(MSGC_IOC, 0x26, struct msgc_recv)
+#define MSGC_REPLY	_IOW(MSGC_IOC, 0x27, struct msgc_reply)
+#define MSGC_REPLY_RECV	_IOWR(MSGC_IOC, 0x28, struct msgc_reply)
+#define MSGC_RETURN	_IOW(MSGC_IOC, 0x29, struct msgc_return)	/* (later) */
+#define MSGC_INTERRUPT	_IOW(MSGC_IOC, 0x2a, struct msgc_none)
+#define MSGC_DETACH	_IOW(MSGC_IOC, 0x2b, struct msgc_none)
+
+/*
+ * ---- shared memory. Every struct has one writer; words of other parties are read once and
+ * believed only within bounds ----
+ */
+
+struct msgc_status {			/* kernel; start of STATUS */
+	__u32 mode, delivery, flags, max_senders, max_receivers, slots;
+	__u32 line_off;			/* of line 0 */
+	__u32 hot_used;			/* (later) */
 	__u32 zero[8];
-	__aligned_u64 generation;		/* of the membership */
-	__aligned_u64 tethered;			/* bit per receiver, positioned or not */
-	__u32 senders, zero1;			/* live ones */
-	__aligned_u64 joined;			/* generation at which the last sender joined: end of stream */
+	__aligned_u64 generation;	/* of the membership */
+	__aligned_u64 tethered;		/* bit per receiver, positioned or not */
+	__u32 senders, zero1;		/* live ones */
+	/* generation at which the last sender joined: end of stream */
+	__aligned_u64 joined;
 	__aligned_u64 zero2[4];
-	__aligned_u64 armed, zero3[7];		/* bit r: receiver r wants a KICK */
-	__aligned_u64 hot[MSGC_SENDERS / 64];	/* bit n: sender n; 0 = quiet for every receiver */
+	__aligned_u64 armed, zero3[7];	/* bit r: receiver r wants a KICK */
+	/* (later) bit n: sender n; 0 = quiet for every receiver */
+	__aligned_u64 hot[MSGC_SENDERS / 64];
 };
-struct msgc_line {				/* kernel; per endpoint, at line_off + 64 * index */
-	__u32 id;				/* written last; 0 = none */
-	__u8 state, ring_shift, flags, attempts;	/* log2 of the ring; of [head, redo), saturates */
-	__aligned_u64 since;			/* generation that made it a member */
-	__aligned_u64 space_at;			/* sender: sleeps for this head, 0 = none; departed: its end */
-	__aligned_u64 head;			/* balanced: the head; exclusive: base of the last takeover */
-	__aligned_u64 redo;			/* exclusive: below this, redelivered */
-	__aligned_u64 end;			/* departed: final tail, checked by the kernel */
-	__aligned_u64 receivers;		/* bit r: r takes from this sender (not standby, not refused) */
-	__aligned_u64 sealed;
+
+struct msgc_line {			/* kernel; per endpoint, at line_off + 64 * index */
+	__u32 id;			/* written last, read before and after the rest; 0 = none */
+	__u8 state;
+	__u8 ring_shift;		/* sender: log2 of the ring */
+	__u8 flags;			/* of ATTACH */
+	/* of [head, redo): receivers that died holding it; saturates */
+	__u8 attempts;
+	__aligned_u64 since;		/* generation that made it a member */
+	/* sender: sleeps for this head, 0 = none; departed: its end */
+	__aligned_u64 space_at;
+	__aligned_u64 head;		/* sender: where the last takeover starts */
+	__aligned_u64 redo;		/* sender: below this, redelivered */
+	__aligned_u64 end;		/* departed sender: final tail */
+	__aligned_u64 receivers;	/* sender: bit r, r takes from it (not refused) */
+	__aligned_u64 sealed;		/* (later) */
 };
-struct msgc_own {				/* owner; first line of a receiver's, client's and server's OWN; sender: msgc_control */
-	__aligned_u64 seen;			/* generation handled: PRI while it differs */
-	__aligned_u64 released;			/* balanced: entries that the next CLAIM releases */
-	__aligned_u64 deadline;			/* server: of REPLY_RECV's receive half, read once when it begins */
+
+/* owner; first line of a receiver's, client's, server's OWN */
+struct msgc_own {
+	__aligned_u64 seen;		/* generation handled: PRI while it differs */
+	__aligned_u64 released;		/* (later) */
+	/* server: of REPLY_RECV's receive half, read once when it begins */
+	__aligned_u64 deadline;
 	__aligned_u64 zero[5];
 };
-struct msgc_tail { __aligned_u64 tail, zero[7]; };			/* sender n: control page, line n mod 64 */
-struct msgc_control { __aligned_u64 seen, low, need, drops, hiwat, waits, zero[2]; };	/* the line 2 after it, mod 64 */
+
+/* sender n: control page, at MSGC_TAIL_AT(n) */
+struct msgc_tail { __aligned_u64 tail, zero[7]; };
+struct msgc_control {			/* sender n: control page, at MSGC_CONTROL_AT(n) */
+	__aligned_u64 seen;		/* as in msgc_own */
+	__aligned_u64 low;		/* nothing below is safe to read */
+	/* head that a failed reserve, or drain, requires; 0 = none */
+	__aligned_u64 need;
+	__aligned_u64 drops, hiwat, waits;	/* for people */
+	__aligned_u64 zero[2];
+};
+
 #define MSGC_TAIL_AT(n)		(64U * ((n) & 63U))
 #define MSGC_CONTROL_AT(n)	(64U * (((n) + 2U) & 63U))
-struct msgc_slot { __aligned_u64 taken, head, gen, zero[5]; };	/* receiver, per sender; gen: the sender's since */
-struct msgc_slots {				/* receiver's OWN */
+
+struct msgc_slot {			/* receiver; per sender */
+	__aligned_u64 taken;		/* next to take */
+	__aligned_u64 head;		/* everything below is released */
+	/* the sender's `since` that these belong to; else not positioned */
+	__aligned_u64 gen;
+	__aligned_u64 zero[5];
+};
+
+struct msgc_slots {			/* receiver's OWN */
 	struct msgc_own own;
-	__aligned_u64 quiet[MSGC_SENDERS / 64], zero[8];
-	struct msgc_slot slot[];		/* by sender number */
+	__aligned_u64 quiet[MSGC_SENDERS / 64], zero[8];	/* (later) */
+	struct msgc_slot slot[];	/* by sender number */
 };
 
-struct msgc_record {				/* sender; at a multiple of 32 */
-	__u32 len, span_flags, type, check;	/* check = (__u32)(pos >> 5) ^ span_flags */
-	__aligned_u64 seq_format, cookie;	/* seq: 56 bits below, format: 8 above */
+struct msgc_record {			/* sender; at a multiple of MSGC_ALIGN, payload behind it */
+	__u32 len;			/* payload bytes */
+	/* span with header, in units of 32 bytes: 26 bits; MSGC_R_xxx */
+	__u32 span_flags;
+	__u32 type;			/* the application's */
+	__u32 check;			/* (__u32)(position >> 5) ^ span_flags */
+	__aligned_u64 seq_format;	/* running number: 56 bits below; format tag: 8 above */
+	__aligned_u64 cookie;		/* the application's */
 };
-#define MSGC_SPAN(sf)		((__u64)((sf) & 0x3ffffffU) << 5)
-#define MSGC_R_PAD		(1U << 26)
-#define MSGC_R_EXT		(1U << 27)
-#define MSGC_R_SEALED		(1U << 28)
-struct msgc_ext { __aligned_u64 time, zero[3]; };
 
-struct msgc_entry {				/* kernel; balanced receiver's INBOX, after the line `held` */
-	__aligned_u64 id, pos;			/* id: entry 16 bits below, generation 48 */
-	__u32 sender, span;			/* bytes */
+#define MSGC_SPAN(sf)	((__u64)((sf) & 0x3ffffffU) << 5)
+#define MSGC_R_PAD	(1U << 26)	/* nothing in it */
+#define MSGC_R_EXT	(1U << 27)	/* (later) */
+#define MSGC_R_SEALED	(1U << 28)	/* (later) */
+struct msgc_ext { __aligned_u64 time, zero[3]; };	/* (later) */
+
+struct msgc_entry {			/* (later) */
+	__aligned_u64 id, pos;
+	__u32 sender, span;
 	__u16 attempts, flags; __u32 zero;
 };
-struct msgc_claims { __aligned_u64 held, zero[7]; struct msgc_entry entry[]; };	/* held: a bit per entry */
 
-struct msgc_request {				/* client; OWN, after msgc_own, per slot */
-	__u32 len, room, type; __u8 format, nfds; __u16 zero;
-	__aligned_u64 cookie;
-	__u32 handled, zero1;			/* last msgc_done.event handled: IN and OUT while it differs */
-	__s32 fds[MSGC_FDS];
+struct msgc_claims { __aligned_u64 held, zero[7]; struct msgc_entry entry[]; };	/* (later) */
+
+/* client; OWN, after msgc_own, per slot; copied once at CALL */
+struct msgc_request {
+	__u32 len, room;		/* bytes of the request; bytes that the reply may have */
+	/* type, format: the application's; nfds (later) */
+	__u32 type; __u8 format, nfds; __u16 zero;
+	__aligned_u64 cookie;		/* the application's; names the call to CANCEL */
+	/* last msgc_done.event handled: IN and OUT while it differs */
+	__u32 handled, zero1;
+	__s32 fds[MSGC_FDS];		/* (later) */
 };
-struct msgc_done {				/* kernel; client's INBOX, per slot */
-	__u8 state, outcome, format, flags;	/* one 32-bit store, last */
-	__u32 event;				/* counts outcomes and lettings-go */
-	__s32 status; __u32 len;		/* status: the server's, or -errno where outcome is not DONE */
-	__u32 type, server;
+
+struct msgc_done {			/* kernel; client's INBOX, per slot */
+	__u8 state, outcome, format, flags;	/* these and event: one 64-bit store, last */
+	__u32 event;			/* counts outcomes and lettings-go */
+	__s32 status;			/* the server's; -errno where the outcome is not DONE */
+	__u32 len;			/* bytes of the reply */
+	__u32 type, server;		/* of the reply, and who gave it */
 	__aligned_u64 cookie, zero[4];
-	__s32 fds[MSGC_FDS]; __aligned_u64 zero1[4];	/* -1: none. A second line: the first is the hot one */
+	__s32 fds[MSGC_FDS]; __aligned_u64 zero1[4];	/* (later) */
 };
-struct msgc_held {				/* kernel; server's INBOX, per entry: 128 bytes */
-	__aligned_u64 call, cookie, deadline;	/* call: entry 16 bits below, generation 48; 0 = not held */
+
+struct msgc_held {			/* kernel; server's INBOX, per entry */
+	/* for REPLY: entry 16 bits below, generation 48; 0 = not held */
+	__aligned_u64 call;
+	__aligned_u64 cookie, deadline;
 	__u32 client, len, room, type;
 	__u16 slot, attempts; __u8 format, flags, nfds, zero;
 	__s32 prio; __u32 zero1; __aligned_u64 zero2;
-	__s32 fds[MSGC_FDS]; __aligned_u64 zero3[4];
+	__s32 fds[MSGC_FDS]; __aligned_u64 zero3[4];	/* (later) */
 };
-struct msgc_answer { __u32 type; __u8 format, nfds; __u16 zero; __s32 fds[MSGC_FDS]; __aligned_u64 zero1[3]; };	/* server; OWN, per entry */
 
-/* Errors: abi.md 1. REPLY_RECV: the reply went out if the error is EAGAIN, ETIMEDOUT, EINTR or ECANCELED; after ESHUTDOWN only a zeroed
- * `call` tells; after any other nothing was done. */
+struct msgc_answer {			/* server; OWN, after msgc_own, per entry */
+	__u32 type; __u8 format, nfds; __u16 zero;
+	__s32 fds[MSGC_FDS]; __aligned_u64 zero1[3];	/* (later) */
+};
+
 #endif
