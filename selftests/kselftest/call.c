@@ -1065,6 +1065,93 @@ TEST_F(call, uring_completion_during_call)
 	pthread_join(t, NULL);
 }
 
+/* ---- races ---- */
+
+static void *serve(void *p)
+{
+	struct ep *s = p;
+
+	while (!READ_ONCE(s->seq)) {
+		long e = receive(s, in_ms(50));
+
+		if (e >= 0)
+			reply(s, e, 0, 77);
+	}
+	return NULL;
+}
+
+/* Signals all the time: with SA_RESTART no call is lost, doubled or ended early. */
+static volatile bool stop_signals;
+
+static void *pester(void *p)
+{
+	while (!stop_signals) {
+		pthread_kill(*(pthread_t *)p, SIGUSR1);
+		usleep(200);
+	}
+	return NULL;
+}
+
+TEST_F(call, signal_storm)
+{
+	struct sigaction sa = { .sa_handler = count_restart, .sa_flags = SA_RESTART };
+	pthread_t me = pthread_self(), server, signals;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	pthread_create(&server, NULL, serve, &self->s);
+	pthread_create(&signals, NULL, pester, &me);
+	for (int n = 0; n < 300; n++) {
+		ASSERT_EQ(n % SLOTS, call(&self->c, n % SLOTS, 0, MSGC_FOREVER)) { TH_LOG("call %d", n); }
+		ASSERT_EQ(SAYS(IDLE, DONE, 77), says(&self->c, n % SLOTS));
+		ASSERT_EQ(2 * (n / SLOTS + 1), (int)line(&self->c, n % SLOTS)->event);
+	}
+	stop_signals = true;
+	pthread_join(signals, NULL);
+	WRITE_ONCE(self->s.seq, 1);
+	pthread_join(server, NULL);
+	EXPECT_LT(0, restarts);
+}
+
+/* Deadlines, cancels and answers at the same moment: each call ends in exactly one way, and says which. */
+TEST_F(call, ending_race)
+{
+	int ended[2] = { 0 };
+	pthread_t server;
+
+	pthread_create(&server, NULL, serve, &self->s);
+	for (int n = 0; n < 400; n++) {
+		int slot = n % SLOTS;
+
+		request(&self->c, slot)->cookie = n;
+		if (n & 1) {
+			ASSERT_EQ(slot, call(&self->c, slot, 0, now() + n * 500)) { TH_LOG("call %d", n); }
+		} else {
+			ASSERT_EQ(0, start(&self->c, slot, MSGC_FOREVER));
+			if (n & 2)
+				sched_yield();
+			cancel(&self->c, slot, n);
+			ASSERT_EQ(slot, resume(&self->c, slot, MSGC_FOREVER));
+		}
+		switch (says(&self->c, slot) % 1000000) {
+		case SAYS(0, DONE, 77):
+			ended[0]++;
+			break;
+		case SAYS(0, NOT_EXECUTED, -ETIMEDOUT):
+		case SAYS(0, MAYBE, -ETIMEDOUT):
+		case SAYS(0, NOT_EXECUTED, -ECANCELED):
+		case SAYS(0, MAYBE, -ECANCELED):
+			ended[1]++;
+			break;
+		default:
+			EXPECT_EQ(0, says(&self->c, slot)) { TH_LOG("call %d", n); }
+		}
+		ASSERT_TRUE(until(line(&self->c, slot)->state == IDLE));
+	}
+	WRITE_ONCE(self->s.seq, 1);
+	pthread_join(server, NULL);
+	EXPECT_EQ(400, ended[0] + ended[1]);
+}
+
 /* ---- windows when clients go ---- */
 
 /* The request of a taken call stays readable after its client's death, until let go; then the windows show nothing of anybody's. */

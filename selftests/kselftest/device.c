@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The device fd: FEATURES, CREATE, OPEN, UNLINK, LIST and poll; and the rules that every cold command keeps. */
+#include <sys/resource.h>
+
 #include "msgc.h"
 
 /* A namespace of its own for each test: names and LIST are its alone. */
@@ -342,6 +344,26 @@ TEST_F(device, ids_are_never_reused)
 	}
 }
 
+/* No fd left: nothing of it stays, not even the name. */
+TEST_F(device, no_fd_left)
+{
+	int chan = create(self->dev, CREATE(.name = "here"));
+	struct rlimit few = { 0 }, many;
+
+	ASSERT_GE(chan, 0);
+	getrlimit(RLIMIT_NOFILE, &many);
+	few.rlim_max = many.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &few);
+	EXPECT_EQ(-EMFILE, create(self->dev, CREATE(.name = "there")));
+	EXPECT_EQ(-EMFILE, create(self->dev, CREATE(.name = "there", .flags = MSGC_PERSISTENT)));
+	EXPECT_EQ(-EMFILE, open_name(self->dev, "here", MSGC_READ));
+	EXPECT_EQ(-EMFILE, cmd(chan, MSGC_ATTACH, &ATTACH(.role = MSGC_SENDER)));
+	setrlimit(RLIMIT_NOFILE, &many);
+	EXPECT_EQ(-ENOENT, open_name(self->dev, "there", MSGC_READ));
+	EXPECT_EQ(0, info(chan).senders);
+	EXPECT_LE(0, cmd(chan, MSGC_ATTACH, &ATTACH(.role = MSGC_SENDER)));
+}
+
 /* ---- OPEN and UNLINK ---- */
 
 TEST_F(device, open_rights)
@@ -606,6 +628,40 @@ TEST_F(device, peers)
 	EXPECT_EQ(1, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 1, &cursor));
 	EXPECT_EQ(1, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 4, &cursor));
 	EXPECT_EQ(0, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 4, &cursor));
+}
+
+/* ---- fdinfo ---- */
+
+static void fdinfo(int fd, char *text, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int info_fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info_fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = read(info_fd, text, size - 1);
+	text[n > 0 ? n : 0] = 0;
+	close(info_fd);
+}
+
+TEST_F(device, fdinfo)
+{
+	int chan = create(self->dev, CREATE(.name = "here"));
+	char text[1024], want[64];
+	struct ep s;
+
+	ASSERT_EQ(0, ep_sender(&s, chan));
+	fdinfo(chan, text, sizeof(text));
+	snprintf(want, sizeof(want), "channel:\t%llu here\n", info(chan).id);
+	EXPECT_NE(NULL, strstr(text, want)) { TH_LOG("%s", text); }
+	EXPECT_NE(NULL, strstr(text, "mode:\tring\n"));
+	EXPECT_NE(NULL, strstr(text, "rights:\trw\n"));
+	fdinfo(s.fd, text, sizeof(text));
+	snprintf(want, sizeof(want), "endpoint:\t%#x sender\n", s.at.id);
+	EXPECT_NE(NULL, strstr(text, want)) { TH_LOG("%s", text); }
+	snprintf(want, sizeof(want), "owner:\t%d\n", getpid());
+	EXPECT_NE(NULL, strstr(text, want)) { TH_LOG("%s", text); }
 }
 
 /* ---- poll ---- */

@@ -300,4 +300,44 @@ TEST_F(hostile, racing_client)
 	ep_close(&bystander);
 }
 
+/* A server whose answers change while REPLY reads them. */
+TEST_F(hostile, racing_server)
+{
+	int chan = create_private(CREATE_CALL(.slots = 4));
+	struct msgc_answer *answer;
+	struct msgc_done *done;
+	struct scribbler s;
+	struct ep server, client;
+	pthread_t t;
+	int answered = 0;
+
+	ASSERT_EQ(0, ep_receiver(&server, chan));
+	ASSERT_EQ(0, ep_sender(&client, chan));
+	((struct msgc_request *)(client.area[MSGC_OWN] + sizeof(struct msgc_own)))->room = PAGE;
+	answer = (void *)(server.area[MSGC_OWN] + sizeof(struct msgc_own));
+	done = (struct msgc_done *)client.area[MSGC_INBOX];
+	s = (struct scribbler){ { (void *)answer, (void *)&answer->fds, &ep_own(&server)->deadline }, 3, false };
+	pthread_create(&t, NULL, scribble, &s);
+	for (int n = 0; n < 300; n++) {
+		struct msgc_call c = { .flags = MSGC_ASYNC, .deadline = MSGC_FOREVER };
+		struct msgc_recv v = { .deadline = MSGC_NOW };
+		struct msgc_held *held = (struct msgc_held *)server.area[MSGC_INBOX];
+		long e, ret;
+
+		ASSERT_EQ(0, cmd(client.fd, MSGC_CALL, &c));
+		e = cmd(server.fd, MSGC_RECV, &v);
+		ASSERT_GE(e, 0);
+		do {
+			ret = cmd(server.fd, MSGC_REPLY, &(struct msgc_reply){ .call = held[e].call, .len = n });
+			EXPECT_TRUE(!ret || ret == -EINVAL || ret == -EOPNOTSUPP);
+		} while (ret);
+		answered += done->outcome == MSGC_O_DONE && (int)done->len == n;
+	}
+	EXPECT_EQ(300, answered);
+	s.stop = true;
+	pthread_join(t, NULL);
+	ep_close(&server);
+	ep_close(&client);
+}
+
 TEST_HARNESS_MAIN

@@ -203,6 +203,56 @@ TEST(userns_identity)
 	EXPECT_EQ(0, kid_end(&k, 0));
 }
 
+static int attach_in_pidns(int sk, void *p)
+{
+	struct msgc_attach at = ATTACH(.role = MSGC_SENDER);
+	int chan = *(int *)p;
+	struct msgc_peer row[2];
+	__u64 cursor = 0;
+
+	if (cmd(chan, MSGC_ATTACH, &at) < 0 ||
+	    rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 2, &cursor) != 2)
+		return 1;
+	for (int i = 0; i < 2; i++)
+		tell(sk, row[i].pid);
+	tell(sk, info(chan).creator);
+	tell(sk, at.id);
+	hear(sk);
+	return 0;
+}
+
+static int into_pidns(int sk, void *p)
+{
+	struct kid k;
+
+	if (unshare(CLONE_NEWPID))
+		return 1;
+	k = kid_start(attach_in_pidns, p);
+	for (int i = 0; i < 4; i++)
+		tell(sk, hear(k.sk));
+	tell(sk, k.pid);
+	hear(sk);
+	return kid_end(&k, 0);
+}
+
+/* Likewise process ids: 0 for who is not there. */
+TEST(pidns_identity)
+{
+	int chan = create_private(CREATE()), sum, id;
+	struct kid k;
+	struct ep r;
+
+	ASSERT_EQ(0, ep_receiver(&r, chan));
+	k = kid_start(into_pidns, &chan);
+	sum = hear(k.sk);
+	sum += hear(k.sk);
+	EXPECT_EQ(1, sum);
+	EXPECT_EQ(0, hear(k.sk));
+	id = hear(k.sk);
+	EXPECT_EQ(hear(k.sk), peer(chan, id).pid);
+	EXPECT_EQ(0, kid_end(&k, 0));
+}
+
 static int count_in_userns(int sk, void *arg)
 {
 	int chan;

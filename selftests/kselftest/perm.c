@@ -370,6 +370,38 @@ TEST_F(perm, evict)
 	EXPECT_EQ(-ESHUTDOWN, kick(s.fd));
 }
 
+static int leave_undrained(void *p)
+{
+	struct ep s;
+
+	if (ep_sender(&s, *(int *)p))
+		return -1;
+	tx_send(&s, 1, "x", 1);
+	return s.at.id;
+}
+
+/* A departed sender's ring: by the channel's owner, or by the one who pays for it; a live one by the owner alone. */
+TEST_F(perm, evict_departed)
+{
+	int chan = create(self->dev, CREATE(.name = "here", .perm = 0666));
+	struct eviction v = { .name = "here" };
+	struct ep r;
+
+	ASSERT_EQ(0, ep_receiver(&r, chan));
+	v.id = as(ALICE, ALICE, 0, leave_undrained, &chan);
+	ASSERT_TRUE(until(!ep_status(&r)->senders));
+	EXPECT_EQ(-EPERM, as(BOB, BOB, 0, try_evict, &v));
+	EXPECT_NE(MSGC_REVOKED, ep_line(&r, v.id)->state);
+	EXPECT_EQ(0, as(ALICE, ALICE, 0, try_evict, &v));
+	EXPECT_TRUE(until(ep_line(&r, v.id)->state == MSGC_REVOKED));
+	v.id = r.at.id;
+	EXPECT_EQ(-EPERM, as(ALICE, ALICE, 0, try_evict, &v));
+	v.id = as(ALICE, ALICE, 0, leave_undrained, &chan);
+	ASSERT_TRUE(until(!ep_status(&r)->senders));
+	EXPECT_EQ(0, evict(chan, v.id));
+	EXPECT_TRUE(until(ep_line(&r, v.id)->state == MSGC_REVOKED));
+}
+
 /* ---- endpoints obey the process that attached them ---- */
 
 static int foreign_commands(int sk, void *p)
