@@ -440,7 +440,7 @@ FIXTURE_VARIANT_ADD(outcome, answered) {
 	.state = ANSWERED,
 };
 
-#define SOON	100	/* ms, the deadline of the calls below */
+#define SOON	2000	/* ms, the deadline of the calls below: a slow machine has to get into the state before */
 
 /* A call in the variant's state, asynchronous so that nothing waits for it. */
 static void put_into_state(struct __test_metadata *_metadata, FIXTURE_DATA(outcome) *self, int state, __u64 deadline)
