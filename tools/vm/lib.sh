@@ -21,6 +21,24 @@ lock()
 	flock "$lock_fd"
 }
 
+# slot: one of as many machines at a time as there are processors, lest one
+# that has to wait for its turn looks like one that hangs.
+slot()
+{
+	local n said=
+
+	while :; do
+		for n in $(seq "$(nproc)"); do
+			exec {slot_fd}>"$cache/slot-$n.lock"
+			flock -n "$slot_fd" && return
+			exec {slot_fd}>&-
+		done
+		[ "$said" ] || say "waiting for one of $(nproc) machines to end"
+		said=1
+		sleep 1
+	done
+}
+
 # as_root COMMAND: package lists and packages belong to root.
 as_root()
 {
