@@ -195,9 +195,10 @@ static int head_of(struct ipc_tx *tx, uint32_t r, uint64_t *head)
 	uint32_t id = load_acquire(&line_of(tx->map.status, r)->id);
 	int err;
 
-	*head = load(&tx->line->head);
+	/* Acquire, either way: its reads of our records come before our writes. */
+	*head = load_acquire(&tx->line->head);
 	if (load_acquire(&slot->gen) == tx->since) {
-		*head = load_acquire(&slot->head);	/* its reads of our records come before our writes */
+		*head = load_acquire(&slot->head);
 		if (*head % UNIT || *head < tx->floor || *head > tx->published) {
 			err = tx->ops->refuse(tx->ctx, id);
 			if (err < 0 && err != -ENOENT)
@@ -212,7 +213,7 @@ static int head_of(struct ipc_tx *tx, uint32_t r, uint64_t *head)
 static int smallest_head(struct ipc_tx *tx, uint64_t *smallest)
 {
 	uint64_t members = load(&tx->map.status->tethered) & load(&tx->line->receivers);
-	uint64_t head, min = members ? tx->published : load(&tx->line->head);
+	uint64_t head, min = members ? tx->published : load_acquire(&tx->line->head);
 
 	for (; members; members &= members - 1) {
 		int err = head_of(tx, (uint32_t)__builtin_ctzll(members), &head);

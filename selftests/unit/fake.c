@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+#include "fake.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The thread sanitizer knows memory by its address: there, owner and peers share one view. */
+#if defined(__SANITIZE_THREAD__)
+#define ONE_VIEW 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ONE_VIEW 1
+#endif
+#endif
+#ifndef ONE_VIEW
+#define ONE_VIEW 0
+#endif
+
+#define load(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define store(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(2);
+}
+
+uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+static char *reserve_space(size_t size)
+{
+	char *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (space == MAP_FAILED)
+		die("mmap");
+	return space;
+}
+
+static void map_over(char *at, int fd, size_t size, unsigned int times, int prot)
+{
+	int flags = MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
+
+	for (unsigned int i = 0; i < times; i++)
+		if (mmap(at + i * size, size, prot, flags, fd, 0) == MAP_FAILED)
+			die("mmap");
+}
+
+/* Fresh pages in a window, read-only; the owner's view of them has guards on both sides. */
+static char *new_region(char *window, size_t size, unsigned int times, int *fd)
+{
+	char *own = window;
+
+	*fd = memfd_create("region", 0);
+	if (*fd < 0 || ftruncate(*fd, (off_t)size))
+		die("memfd");
+	map_over(window, *fd, size, times, ONE_VIEW ? PROT_READ | PROT_WRITE : PROT_READ);
+	if (!ONE_VIEW) {
+		own = reserve_space(times * size + 2 * FAKE_PAGE) + FAKE_PAGE;
+		map_over(own, *fd, size, times, PROT_READ | PROT_WRITE);
+	}
+	return own;
+}
+
+static void free_region(char *own, size_t size, int fd)
+{
+	if (!ONE_VIEW)
+		munmap(own - FAKE_PAGE, size + 2 * FAKE_PAGE);
+	close(fd);
+}
+
+/* ---- lines and predicates; all below with the lock held ----------------------------------------- */
+
+struct msgc_line *line_of_peer(const struct peer *peer)
+{
+	return (struct msgc_line *)((char *)peer->chan->status + FAKE_PAGE) + peer->index;
+}
+
+static struct peer *sender_at(struct chan *chan, uint32_t number)
+{
+	return chan->peer[chan->max_receivers + number];
+}
+
+__u64 *tail_of(const struct peer *sender)
+{
+	return (__u64 *)(sender->own + MSGC_TAIL_AT(sender->map.number));
+}
+
+struct msgc_control *control_of(const struct peer *sender)
+{
+	return (void *)(sender->own + MSGC_CONTROL_AT(sender->map.number));
+}
+
+struct msgc_slot *slot_of(const struct peer *receiver, const struct peer *sender)
+{
+	return &((struct msgc_slots *)receiver->own)->slot[sender->map.number];
+}
+
+static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
+{
+	value &= ~31ULL;
+	return value < low ? low : value > high ? high : value;
+}
+
+static bool is_departed(const struct msgc_line *line)
+{
+	return line->state == MSGC_LEFT || line->state == MSGC_DIED;
+}
+
+static uint64_t tail_or_end(const struct peer *sender)
+{
+	const struct msgc_line *line = line_of_peer(sender);
+
+	return is_departed(line) ? line->end : load(tail_of(sender));
+}
+
+static uint64_t smallest_head(const struct peer *sender)
+{
+	const struct msgc_line *line = line_of_peer(sender);
+	uint64_t members = sender->chan->status->tethered & line->receivers;
+	uint64_t min = members ? UINT64_MAX : line->head;
+
+	for (uint32_t r = 0; r < sender->chan->max_receivers; r++) {
+		const struct msgc_slot *slot;
+		uint64_t head = line->head;
+
+		if (!(members >> r & 1))
+			continue;
+		slot = slot_of(sender->chan->peer[r], sender);
+		if (load(&slot->gen) == line->since)
+			head = clamp(load(&slot->head), head, tail_or_end(sender));
+		min = head < min ? head : min;
+	}
+	return min;
+}
+
+static bool is_writable(const struct peer *sender)
+{
+	const struct msgc_line *line = line_of_peer(sender);
+
+	return smallest_head(sender) >= load(&control_of(sender)->need) ||
+		sender->chan->status->tethered & ~line->receivers;
+}
+
+static bool is_readable(const struct peer *receiver)
+{
+	for (uint32_t n = 0; n < receiver->chan->max_senders; n++) {
+		const struct peer *sender = sender_at(receiver->chan, n);
+		const struct msgc_slot *slot;
+		const struct msgc_line *line;
+		uint64_t taken;
+
+		if (!sender)
+			continue;
+		line = line_of_peer(sender);
+		if (!(line->receivers >> receiver->index & 1))
+			continue;
+		slot = slot_of(receiver, sender);
+		taken = load(&slot->gen) == line->since ? load(&slot->taken) : line->head;
+		if (taken != tail_or_end(sender))
+			return true;
+	}
+	return false;
+}
+
+static bool is_ended(const struct peer *receiver)
+{
+	const struct msgc_status *status = receiver->chan->status;
+	const struct msgc_line *line = line_of_peer(receiver);
+
+	return !(line->flags & MSGC_STAY) && !status->senders && status->joined > line->since &&
+		!is_readable(receiver);
+}
+
+static unsigned int predicates(const struct peer *peer)
+{
+	if (peer->rx)
+		return (is_readable(peer) ? MSGC_IN : 0U) | (is_ended(peer) ? MSGC_HUP : 0U);
+	return is_writable(peer) ? MSGC_OUT : 0;
+}
+
+static void wake(struct peer *peer)
+{
+	peer->wakes++;
+	pthread_cond_broadcast(&peer->chan->woken);
+}
+
+static void arm(struct peer *peer)
+{
+	if (peer->rx)
+		__atomic_fetch_or(&peer->chan->status->armed, 1ULL << peer->index, __ATOMIC_SEQ_CST);
+	else
+		__atomic_store_n(&line_of_peer(peer)->space_at, load(&control_of(peer)->need), __ATOMIC_SEQ_CST);
+}
+
+/* Membership has changed: everybody looks again. */
+static void next_generation(struct chan *chan)
+{
+	__atomic_fetch_add(&chan->status->generation, 1, __ATOMIC_SEQ_CST);
+	store(&chan->status->armed, 0ULL);
+	for (uint32_t i = 0; i < chan->max_receivers + chan->max_senders; i++)
+		if (chan->peer[i])
+			wake(chan->peer[i]);
+}
+
+/* The pages of a drained or dropped ring go; whoever reads on reads zeros. */
+static void revoke_ring(struct peer *sender)
+{
+	struct chan *chan = sender->chan;
+	struct msgc_line *line = line_of_peer(sender);
+	uint32_t n = sender->map.number;
+
+	__atomic_store_n(&line->state, MSGC_REVOKED, __ATOMIC_SEQ_CST);
+	if (!ONE_VIEW) {
+		map_over(chan->data + n * 2 * chan->ring_max, -1, 2 * sender->map.ring, 1, PROT_READ);
+		map_over(chan->controls + n * FAKE_PAGE, -1, FAKE_PAGE, 1, PROT_READ);
+	}
+	chan->peer[sender->index] = NULL;
+	chan->freed[sender->index] = ++chan->frees;
+	next_generation(chan);
+}
+
+static void revoke_drained(struct chan *chan)
+{
+	for (uint32_t n = 0; n < chan->max_senders; n++) {
+		struct peer *sender = sender_at(chan, n);
+
+		if (sender && is_departed(line_of_peer(sender)) &&
+		    smallest_head(sender) >= line_of_peer(sender)->end)
+			revoke_ring(sender);
+	}
+}
+
+/* ---- commands ---------------------------------------------------------------------------------- */
+
+static int fake_kick(void *ctx)
+{
+	struct peer *peer = ctx;
+	struct chan *chan = peer->chan;
+
+	pthread_mutex_lock(&chan->lock);
+	peer->kicks++;
+	for (uint32_t r = 0; peer->tx && r < chan->max_receivers; r++) {
+		uint64_t bit = line_of_peer(peer)->receivers & 1ULL << r;
+
+		if (__atomic_fetch_and(&chan->status->armed, ~bit, __ATOMIC_SEQ_CST) & bit && chan->peer[r])
+			wake(chan->peer[r]);
+	}
+	for (uint32_t n = 0; peer->rx && n < chan->max_senders; n++) {
+		struct peer *sender = sender_at(chan, n);
+
+		if (sender && line_of_peer(sender)->space_at && !is_departed(line_of_peer(sender)) &&
+		    smallest_head(sender) >= line_of_peer(sender)->space_at) {
+			store(&line_of_peer(sender)->space_at, 0ULL);
+			wake(sender);
+		}
+	}
+	revoke_drained(chan);
+	pthread_mutex_unlock(&chan->lock);
+	return 0;
+}
+
+static int sleep_until_woken(struct peer *peer, unsigned int wakes, uint64_t deadline)
+{
+	struct timespec at = { (time_t)(deadline / 1000000000), (long)(deadline % 1000000000) };
+	int err = 0;
+
+	peer->sleeps++;
+	while (peer->wakes == wakes && !err) {
+		if (deadline == MSGC_FOREVER)
+			err = pthread_cond_wait(&peer->chan->woken, &peer->chan->lock);
+		else
+			err = pthread_cond_timedwait(&peer->chan->woken, &peer->chan->lock, &at);
+	}
+	return -err;
+}
+
+static int fake_wait(void *ctx, unsigned int events, uint64_t deadline)
+{
+	struct peer *peer = ctx;
+	unsigned int wakes, ready;
+	int err = 0;
+
+	pthread_mutex_lock(&peer->chan->lock);
+	peer->waits++;
+	for (;;) {
+		wakes = peer->wakes;				/* join, arm, barrier, look */
+		arm(peer);
+		ready = peer->dead ? 0 : predicates(peer) & (events | MSGC_HUP);
+		if (peer->dead)
+			err = -ESHUTDOWN;
+		if (ready || err)
+			break;
+		if (deadline == MSGC_NOW)
+			err = -EAGAIN;
+		else
+			err = sleep_until_woken(peer, wakes, deadline);
+	}
+	pthread_mutex_unlock(&peer->chan->lock);
+	return ready ? (int)ready : err;
+}
+
+unsigned int events_of(struct peer *peer)
+{
+	int events = fake_wait(peer, peer->rx ? MSGC_IN : MSGC_OUT, MSGC_NOW);
+
+	return events > 0 ? (unsigned int)events : 0;
+}
+
+static int fake_refuse(void *ctx, uint32_t id)
+{
+	struct peer *peer = ctx, *other;
+	struct chan *chan = peer->chan;
+	uint32_t index = MSGC_INDEX(id);
+	int err = -ENOENT;
+
+	pthread_mutex_lock(&chan->lock);
+	other = index < chan->max_receivers + chan->max_senders ? chan->peer[index] : NULL;
+	if (other && other->map.id == id) {
+		struct peer *sender = peer->tx ? peer : other, *receiver = peer->tx ? other : peer;
+
+		peer->refusals++;
+		__atomic_fetch_and(&line_of_peer(sender)->receivers, ~(1ULL << receiver->index), __ATOMIC_SEQ_CST);
+		next_generation(chan);
+		err = 0;
+	}
+	pthread_mutex_unlock(&chan->lock);
+	return err;
+}
+
+static const struct ipc_ring_ops fake_ops = { .wait = fake_wait, .kick = fake_kick, .refuse = fake_refuse };
+
+/* ---- joining and leaving ----------------------------------------------------------------------- */
+
+/* The index that has been free for longest. */
+static uint32_t free_index(const struct chan *chan, uint32_t from, uint32_t n)
+{
+	uint32_t best = UINT32_MAX;
+
+	for (uint32_t i = from; i < from + n; i++)
+		if (!chan->peer[i] && (best == UINT32_MAX || chan->freed[i] < chan->freed[best]))
+			best = i;
+	return best;
+}
+
+static struct peer *new_peer(struct chan *chan, uint32_t index)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		die("calloc");
+	peer->chan = chan;
+	peer->index = index;
+	peer->map.status = chan->status;
+	peer->map.id = index | ++chan->gen[index] << 12;
+	return peer;
+}
+
+/* The line as the protocol wants it written: its id first cleared and last set. */
+static void publish_line(struct peer *peer, uint8_t shift, uint8_t flags, uint64_t receivers)
+{
+	struct msgc_line *line = line_of_peer(peer);
+
+	store(&line->id, 0U);
+	store(&line->state, (uint8_t)MSGC_LIVE);
+	store(&line->ring_shift, shift);
+	store(&line->flags, flags);
+	store(&line->attempts, (uint8_t)0);
+	store(&line->since, peer->chan->status->generation + 1);
+	store(&line->space_at, 0ULL);
+	store(&line->head, 0ULL);
+	store(&line->redo, 0ULL);
+	store(&line->end, 0ULL);
+	store(&line->receivers, receivers);
+	store(&line->id, peer->map.id);
+	peer->chan->peer[peer->index] = peer;
+}
+
+struct peer *join_sender(struct chan *chan, uint64_t ring, unsigned int spin)
+{
+	struct peer *peer;
+	uint32_t n;
+
+	pthread_mutex_lock(&chan->lock);
+	peer = new_peer(chan, free_index(chan, chan->max_receivers, chan->max_senders));
+	n = peer->index - chan->max_receivers;
+	peer->map.number = n;
+	peer->map.ring = ring;
+	peer->map.data = new_region(chan->data + n * 2 * chan->ring_max, ring, 2, &peer->fd_data);
+	peer->own = new_region(chan->controls + n * FAKE_PAGE, FAKE_PAGE, 1, &peer->fd_own);
+	peer->own_size = FAKE_PAGE;
+	peer->map.own = peer->own;
+	peer->map.peer = chan->slots;
+	peer->map.peer_stride = chan->slots_size;
+	publish_line(peer, (uint8_t)__builtin_ctzll(ring), 0, chan->status->tethered);
+	store(&chan->status->joined, chan->status->generation + 1);
+	store(&chan->status->senders, chan->status->senders + 1);
+	peer->memory = malloc(ipc_tx_size(ring));
+	peer->tx = ipc_tx_init(peer->memory, &peer->map, &fake_ops, peer, spin);
+	next_generation(chan);
+	pthread_mutex_unlock(&chan->lock);
+	return peer;
+}
+
+static void take_part(struct peer *receiver)
+{
+	struct chan *chan = receiver->chan;
+
+	for (uint32_t n = 0; n < chan->max_senders; n++)
+		if (sender_at(chan, n))
+			__atomic_fetch_or(&line_of_peer(sender_at(chan, n))->receivers, 1ULL << receiver->index,
+					  __ATOMIC_SEQ_CST);
+	store(&chan->status->tethered, chan->status->tethered | 1ULL << receiver->index);
+}
+
+struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin)
+{
+	struct peer *peer;
+
+	pthread_mutex_lock(&chan->lock);
+	if (chan->status->tethered) {
+		pthread_mutex_unlock(&chan->lock);
+		return NULL;
+	}
+	peer = new_peer(chan, free_index(chan, 0, chan->max_receivers));
+	peer->map.number = peer->index;
+	peer->own = new_region(chan->slots + peer->index * chan->slots_size, chan->slots_size, 1, &peer->fd_own);
+	peer->own_size = chan->slots_size;
+	peer->map.own = peer->own;
+	peer->map.data = chan->data;
+	peer->map.data_stride = 2 * chan->ring_max;
+	peer->map.peer = chan->controls;
+	peer->map.peer_stride = FAKE_PAGE;
+	publish_line(peer, 0, flags, 0);
+	take_part(peer);
+	next_generation(chan);
+	pthread_mutex_unlock(&chan->lock);
+	peer->memory = malloc(ipc_rx_size(chan->max_senders));
+	peer->rx = ipc_rx_init(peer->memory, &peer->map, &fake_ops, peer, spin);
+	return peer;
+}
+
+/* Where the successor starts with this sender, and what it is told. */
+static void settle_pair(struct peer *receiver, struct peer *sender)
+{
+	struct msgc_line *line = line_of_peer(sender);
+	const struct msgc_slot *slot = slot_of(receiver, sender);
+	uint64_t base = line->head, redo;
+
+	if (load(&slot->gen) != line->since)
+		return;
+	base = clamp(load(&slot->head), base, tail_or_end(sender));
+	redo = clamp(load(&slot->taken), base, tail_or_end(sender));
+	redo = redo > line->redo ? redo : line->redo;
+	if (redo <= base)
+		store(&line->attempts, (uint8_t)0);
+	else
+		store(&line->attempts, (uint8_t)(base == line->head ? line->attempts + 1 : 1));
+	store(&line->head, base);
+	store(&line->redo, redo);
+}
+
+static void leave_receiver(struct peer *peer)
+{
+	struct chan *chan = peer->chan;
+	uint64_t bit = 1ULL << peer->index;
+
+	store(&chan->status->tethered, chan->status->tethered & ~bit);
+	for (uint32_t n = 0; n < chan->max_senders; n++) {
+		struct peer *sender = sender_at(chan, n);
+
+		if (!sender)
+			continue;
+		settle_pair(peer, sender);
+		__atomic_fetch_and(&line_of_peer(sender)->receivers, ~bit, __ATOMIC_SEQ_CST);
+	}
+	chan->peer[peer->index] = NULL;
+	chan->freed[peer->index] = ++chan->frees;
+}
+
+static void leave_sender(struct peer *peer)
+{
+	struct msgc_line *line = line_of_peer(peer);
+	uint64_t head = smallest_head(peer);
+
+	store(&line->end, clamp(load(tail_of(peer)), head, head + peer->map.ring));
+	store(&line->space_at, load(&line->end));
+	store(&peer->chan->status->senders, peer->chan->status->senders - 1);
+}
+
+void leave(struct peer *peer, uint8_t state)
+{
+	struct chan *chan = peer->chan;
+
+	pthread_mutex_lock(&chan->lock);
+	peer->dead = true;
+	if (peer->rx)
+		leave_receiver(peer);
+	else
+		leave_sender(peer);
+	store(&line_of_peer(peer)->state, state);
+	next_generation(chan);
+	wake(peer);
+	revoke_drained(chan);
+	pthread_mutex_unlock(&chan->lock);
+}
+
+void drop_ring(struct peer *peer)
+{
+	pthread_mutex_lock(&peer->chan->lock);
+	revoke_ring(peer);
+	pthread_mutex_unlock(&peer->chan->lock);
+}
+
+void peer_free(struct peer *peer)
+{
+	if (peer->chan->peer[peer->index] == peer)
+		peer->chan->peer[peer->index] = NULL;
+	if (peer->tx)
+		free_region(peer->map.data, 2 * peer->map.ring, peer->fd_data);
+	free_region(peer->own, peer->own_size, peer->fd_own);
+	free(peer->memory);
+	free(peer);
+}
+
+struct chan *chan_new(uint32_t max_senders, uint64_t ring_max)
+{
+	struct chan *chan = calloc(1, sizeof(*chan));
+	uint32_t lines = 8 + max_senders;
+	pthread_condattr_t attr;
+
+	if (!chan)
+		die("calloc");
+	pthread_mutex_init(&chan->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&chan->woken, &attr);
+	chan->max_senders = max_senders;
+	chan->max_receivers = 8;
+	chan->ring_max = ring_max;
+	chan->slots_size = (sizeof(struct msgc_slots) + max_senders * sizeof(struct msgc_slot) + FAKE_PAGE - 1) /
+		FAKE_PAGE * FAKE_PAGE;
+	chan->status = aligned_alloc(64, FAKE_PAGE + lines * sizeof(struct msgc_line));
+	memset(chan->status, 0, FAKE_PAGE + lines * sizeof(struct msgc_line));
+	chan->status->max_senders = max_senders;
+	chan->status->max_receivers = chan->max_receivers;
+	chan->status->line_off = FAKE_PAGE;
+	chan->status->generation = 1;
+	chan->data = reserve_space(max_senders * 2 * ring_max);
+	chan->controls = reserve_space(max_senders * FAKE_PAGE);
+	chan->slots = reserve_space(chan->max_receivers * chan->slots_size);
+	chan->peer = calloc(lines, sizeof(*chan->peer));
+	chan->gen = calloc(lines, sizeof(*chan->gen));
+	chan->freed = calloc(lines, sizeof(*chan->freed));
+	return chan;
+}
+
+void chan_free(struct chan *chan)
+{
+	for (uint32_t i = 0; i < chan->max_receivers + chan->max_senders; i++)
+		if (chan->peer[i])
+			peer_free(chan->peer[i]);
+	munmap(chan->data, chan->max_senders * 2 * chan->ring_max);
+	munmap(chan->controls, chan->max_senders * FAKE_PAGE);
+	munmap(chan->slots, chan->max_receivers * chan->slots_size);
+	free(chan->status);
+	free(chan->peer);
+	free(chan->gen);
+	free(chan->freed);
+	pthread_cond_destroy(&chan->woken);
+	pthread_mutex_destroy(&chan->lock);
+	free(chan);
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+/* ring_takeover - a receiver dies, another one goes on: nothing lost, what comes again is flagged. */
+#include "messages.h"
+
+#include <errno.h>
+
+#define RING 8192U
+
+static struct chan *chan;
+static struct peer *tx, *rx;
+
+static void begin(void)
+{
+	chan = chan_new(4, RING);
+	tx = join_sender(chan, RING, 0);
+	rx = join_receiver(chan, 0, 0);
+}
+
+static void end(void)
+{
+	chan_free(chan);
+}
+
+static void succeed(void)
+{
+	leave(rx, MSGC_DIED);
+	peer_free(rx);
+	rx = join_receiver(chan, 0, 0);
+}
+
+static void expect(uint64_t number, uint8_t flags, uint16_t attempts)
+{
+	struct ipc_msg msg;
+
+	CHECK_EQ(recv_now(rx, &msg, 1), 1);
+	CHECK(is_number(&msg, number));
+	CHECK_EQ(msg.seq, number + 1);
+	CHECK_EQ(msg.missed, 0);
+	CHECK_EQ(msg.flags, flags);
+	CHECK_EQ(msg.attempts, attempts);
+}
+
+static void what_was_taken_comes_again_flagged(void)
+{
+	struct ipc_msg msg[5];
+
+	begin();
+	for (uint64_t i = 0; i < 6; i++)
+		CHECK_EQ(send_one(tx, 40, i), 0);
+	CHECK_EQ(recv_now(rx, msg, 5), 5);
+	CHECK_EQ(ipc_rx_release(rx->rx, &msg[0], 2), 0);
+	CHECK_EQ(ipc_rx_release(rx->rx, &msg[3], 1), 0);	/* out of order: not acknowledged */
+	succeed();
+	for (uint64_t i = 2; i < 5; i++)
+		expect(i, IPC_F_REDELIVERED, 1);
+	expect(5, 0, 0);
+	CHECK_EQ(recv_one(rx, 6), -EAGAIN);
+	end();
+}
+
+static void attempts_count_who_held_the_first(void)
+{
+	begin();
+	for (uint64_t i = 0; i < 4; i++)
+		CHECK_EQ(send_one(tx, 40, i), 0);
+	expect(0, 0, 0);
+	expect(1, 0, 0);
+	for (uint16_t n = 1; n < 5; n++) {
+		succeed();
+		expect(0, IPC_F_REDELIVERED, n);	/* 1 had been taken by the first: flagged for the last, too */
+	}
+	expect(1, IPC_F_REDELIVERED, 4);
+	expect(2, 0, 0);
+	end();
+}
+
+static void one_that_took_nothing_changes_nothing(void)
+{
+	begin();
+	CHECK_EQ(send_one(tx, 40, 0), 0);
+	succeed();
+	succeed();
+	expect(0, 0, 0);
+	end();
+}
+
+/* The sender's limit has moved since; everything from the last head on is still there. */
+static void nothing_is_lost_over_many_successors(void)
+{
+	uint64_t random = 1, sent = 0, acked = 0;
+
+	begin();
+	while (sent < 3000) {
+		struct ipc_msg msg[8];
+		int got;
+
+		while (send_one(tx, next_random(&random) % 300, sent) == 0)
+			sent++;
+		got = recv_now(rx, msg, 1 + next_random(&random) % 8);
+		CHECK(got > 0);
+		for (int i = 0; i < got; i++) {
+			CHECK(is_number(&msg[i], acked + (unsigned int)i));
+			CHECK_EQ(msg[i].missed, 0);
+		}
+		got = (int)(next_random(&random) % (unsigned int)(got + 1));
+		CHECK_EQ(ipc_rx_release(rx->rx, msg, (unsigned int)got), 0);
+		acked += (unsigned int)got;
+		succeed();
+		if (atomic_load(&tap_failed))
+			break;
+	}
+	end();
+}
+
+/* A predecessor that left rubbish: the successor goes on at a known start, and nobody is refused. */
+static void rubbish_left_behind_frames_nobody(void)
+{
+	struct ipc_msg msg;
+	struct ipc_rx_counts counts;
+
+	begin();
+	for (uint64_t i = 0; i < 3; i++)
+		CHECK_EQ(send_one(tx, 1000, i), 0);
+	expect(0, 0, 0);
+	slot_of(rx, tx)->head = 64;			/* inside the first */
+	succeed();
+	CHECK_EQ(recv_one(rx, 0), -EAGAIN);		/* low is below that: only the tail is known */
+	CHECK_EQ(send_one(tx, 10, 3), 0);
+	CHECK_EQ(recv_now(rx, &msg, 1), 1);
+	CHECK(is_number(&msg, 3));
+	CHECK(msg.missed >= 1);
+	ipc_rx_counts(rx->rx, &counts);
+	CHECK_EQ(counts.lost, 1);
+	CHECK_EQ(counts.refused, 0);
+	CHECK_EQ(rx->refusals + tx->refusals, 0);
+	CHECK_EQ(slot_of(rx, tx)->head, 3 * 1056);	/* and the space that was skipped is free */
+	CHECK_EQ(ipc_rx_release(rx->rx, &msg, 1), 0);
+	CHECK_EQ(ipc_tx_drain(tx->tx, IPC_NOW), 0);
+	end();
+}
+
+/* The sender has seen the rubbish: `low` is where it knows that a record starts. */
+static void reading_goes_on_at_low(void)
+{
+	struct ipc_msg msg;
+
+	begin();
+	for (uint64_t i = 0; i < 7; i++)
+		CHECK_EQ(send_one(tx, 1000, i), 0);
+	expect(0, 0, 0);
+	slot_of(rx, tx)->head = 64;
+	CHECK_EQ(send_one(tx, 1000, 7), -EAGAIN);	/* looked, freed 64 bytes, stored low */
+	CHECK_EQ(control_of(tx)->low, 1056);
+	succeed();
+	CHECK_EQ(recv_now(rx, &msg, 1), 1);
+	CHECK(is_number(&msg, 1));
+	CHECK(msg.missed >= 1);
+	CHECK_EQ(rx->refusals, 0);
+	end();
+}
+
+/* Once a record was sound, the sender answers for those behind it. */
+static void a_second_bad_record_is_the_senders(void)
+{
+	struct ipc_msg msg;
+
+	begin();
+	for (uint64_t i = 0; i < 4; i++)
+		CHECK_EQ(send_one(tx, 0, i), 0);
+	expect(0, 0, 0);
+	CHECK_EQ(ipc_rx_release(rx->rx, &(struct ipc_msg){ 0 }, 0), 0);
+	slot_of(rx, tx)->head = 32;
+	succeed();
+	((struct msgc_record *)tx->map.data)[2].check ^= 1;
+	expect(1, 0, 0);
+	CHECK_EQ(recv_now(rx, &msg, 1), -EPROTO);
+	CHECK_EQ(msg.peer, tx->map.id);
+	CHECK_EQ(rx->refusals, 1);
+	end();
+}
+
+static void a_departed_ring_is_taken_over(void)
+{
+	begin();
+	CHECK_EQ(send_one(tx, 40, 0), 0);
+	CHECK_EQ(send_one(tx, 40, 1), 0);
+	expect(0, 0, 0);
+	leave(tx, MSGC_DIED);
+	succeed();
+	expect(0, IPC_F_REDELIVERED, 1);
+	expect(1, 0, 0);
+	CHECK_EQ(recv_one(rx, 2), -EPIPE);
+	end();
+}
+
+int main(void)
+{
+	RUN(what_was_taken_comes_again_flagged);
+	RUN(attempts_count_who_held_the_first);
+	RUN(one_that_took_nothing_changes_nothing);
+	RUN(nothing_is_lost_over_many_successors);
+	RUN(rubbish_left_behind_frames_nobody);
+	RUN(reading_goes_on_at_low);
+	RUN(a_second_bad_record_is_the_senders);
+	RUN(a_departed_ring_is_taken_over);
+	return tap_done();
+}
