@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the demo's programs share: ending with a reason, and joining a channel in one role.
+ * What the demo's programs share: joining a channel, how long to wait, ending with a reason.
  */
 #ifndef DEMO_COMMON_H
 #define DEMO_COMMON_H
@@ -12,10 +12,17 @@
 
 #include <libipc.h>
 
+#define __printf(fmt, args) __attribute__((__format__(__printf__, fmt, args)))
 #define SECONDS(n) ((n) * UINT64_C(1000000000))
 
+/* When to give up a wait: something is wrong if nothing has happened until then. */
+static inline uint64_t limit(void)
+{
+	return ipc_in(SECONDS(60));
+}
+
 /* The reason goes to stderr with the name of the program; err, an errno of either sign, or 0. */
-__attribute__((noreturn, format(printf, 2, 3)))
+_Noreturn __printf(2, 3)
 static inline void die(int err, const char *fmt, ...)
 {
 	va_list args;
@@ -28,6 +35,16 @@ static inline void die(int err, const char *fmt, ...)
 	exit(1);
 }
 
+/* What a call on an endpoint failed of, with the peer to blame if there is one. */
+_Noreturn
+static inline void die_of(struct ipc_endpoint *ep, int err, const char *what)
+{
+	char why[256];
+
+	ipc_why(ep, err, why, sizeof(why));
+	die(0, "%s: %s", what, why);
+}
+
 /* An endpoint outlives the channel that it was attached through. */
 static inline struct ipc_endpoint *join(const char *name, unsigned int role)
 {
@@ -35,7 +52,7 @@ static inline struct ipc_endpoint *join(const char *name, unsigned int role)
 	struct ipc_attach how = { .size = sizeof(how), .role = role };
 	struct ipc_channel *ch;
 	struct ipc_endpoint *ep;
-	int err = ipc_open(name, right, ipc_in(SECONDS(5)), &ch);
+	int err = ipc_open(name, right, limit(), &ch);
 
 	if (err)
 		die(err, "cannot open channel %s", name);

@@ -4,11 +4,12 @@
  * with their own look-up:
  *
  *	lookup serve CHANNEL
- *	lookup ask CHANNEL ROUNDS
+ *	lookup ask CHANNEL SECONDS
  *
  * A request is "NAME/PROTOCOL", the answer "PORT NAME ALIAS...", its result 0 or -ENOENT. A client
- * asks for every entry and for one name that does not exist, ROUNDS times. Where a server died
- * holding a call its outcome is "maybe"; looking up twice does no harm, so the client asks again.
+ * asks for every entry and for one name that does not exist, over and over for SECONDS, and at
+ * least once. Where a server died holding a call its outcome is "maybe"; looking up twice does no
+ * harm, so the client asks again.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -62,7 +63,7 @@ static void serve(struct ipc_endpoint *ep)
 		n = ipc_reply_recv(ep, &m, len < 0 ? 0 : (uint32_t)len, len < 0 ? len : 0, &m,
 				   IPC_FOREVER);
 	}
-	die(n, "serve");
+	die_of(ep, n, "serve");
 }
 
 /* ---- client ---- */
@@ -79,7 +80,7 @@ static int ask(struct ipc_endpoint *ep, struct tally *t, const char *request, ch
 
 	do {
 		m = (struct ipc_msg){ .data = (char *)request, .len = (uint32_t)strlen(request) };
-		err = ipc_call(ep, &m, &m, ipc_in(SECONDS(60)));
+		err = ipc_call(ep, &m, &m, limit());
 		if (err == -EOWNERDEAD && m.outcome == IPC_MAYBE)
 			t->told++;
 		else if (err || m.outcome != IPC_DONE)
@@ -91,7 +92,7 @@ static int ask(struct ipc_endpoint *ep, struct tally *t, const char *request, ch
 		memcpy(to, m.data, m.len);
 	err = ipc_release(ep, &m, 1);
 	if (err)
-		die(err, "release");
+		die_of(ep, err, "release");
 	return len;
 }
 
@@ -138,17 +139,17 @@ static struct name *all_names(size_t *n)
 	return names;
 }
 
-static int client(struct ipc_endpoint *ep, unsigned long rounds)
+static int ask_all(struct ipc_endpoint *ep, uint64_t until)
 {
 	struct tally t = { 0 };
 	size_t n;
 	struct name *names = all_names(&n);
 
-	while (rounds--) {
+	do {
 		for (size_t i = 0; i < n; i++)
 			compare(ep, &t, names[i].name, names[i].protocol);
 		compare(ep, &t, "no-such-service", "tcp");
-	}
+	} while (ipc_in(0) < until);
 	free(names);
 	printf("client: %lu look-ups, %lu right, %lu times told that the server died\n",
 	       t.asked, t.right, t.told);
@@ -163,11 +164,11 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "serve"))
 		serve(join(argv[2], IPC_RECEIVER));
 	if (argc != 4 || strcmp(argv[1], "ask")) {
-		fprintf(stderr, "usage: lookup serve CHANNEL | lookup ask CHANNEL ROUNDS\n");
+		fprintf(stderr, "usage: lookup serve CHANNEL | lookup ask CHANNEL SECONDS\n");
 		return 2;
 	}
 	ep = join(argv[2], IPC_SENDER);
-	status = client(ep, strtoul(argv[3], NULL, 10));
+	status = ask_all(ep, ipc_in(SECONDS(strtoul(argv[3], NULL, 10))));
 	ipc_detach(ep);
 	return status;
 }

@@ -71,16 +71,16 @@ static void read_all(const struct file *f, char *to, size_t len, uint64_t from)
 static void send_record(struct ipc_endpoint *ep, const struct file *f, struct ipc_msg *m,
 			uint32_t len)
 {
-	int err = ipc_reserve(ep, m, len, IPC_FOREVER);
+	int err = ipc_reserve(ep, m, len, limit());
 
 	if (err)
-		die(err, "reserve");
+		die_of(ep, err, "reserve");
 	read_all(f, m->data, len, m->cookie);
 	err = ipc_commit(ep, m);
 	if (!err)
 		err = ipc_publish(ep);
 	if (err)
-		die(err, "publish");
+		die_of(ep, err, "publish");
 }
 
 static void send_file(struct ipc_endpoint *ep, const struct file *f)
@@ -101,9 +101,9 @@ static void send_file(struct ipc_endpoint *ep, const struct file *f)
 	}
 	m.type = END;
 	send_record(ep, f, &m, 0);
-	err = ipc_drain(ep, IPC_FOREVER);
+	err = ipc_drain(ep, limit());
 	if (err)
-		die(err, "drain");
+		die_of(ep, err, "drain");
 	printf("sent and acknowledged: %" PRIu64 " records, %" PRIu64 " bytes\n", records, f->size);
 }
 
@@ -163,17 +163,17 @@ static void receive_file(struct ipc_endpoint *ep, const struct file *f, useconds
 	struct ipc_msg m[BATCH];
 	int n, err;
 
-	while ((n = ipc_recv(ep, m, BATCH, IPC_FOREVER)) > 0) {
+	while ((n = ipc_recv(ep, m, BATCH, limit())) > 0) {
 		for (int i = 0; i < n; i++)
 			take(&r, f, &m[i]);
 		if (pause)
 			usleep(pause);
 		err = ipc_release(ep, m, (unsigned int)n);
 		if (err)
-			die(err, "release");
+			die_of(ep, err, "release");
 	}
 	if (n != -EPIPE)
-		die(n, "receive");
+		die_of(ep, n, "receive");
 	if (!r.ended)
 		die(0, "the stream ended at %" PRIu64 ", without its end mark", r.next);
 	printf("received: %" PRIu64 " records, %" PRIu64 " bytes; %" PRIu64 " redelivered\n",
