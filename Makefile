@@ -7,8 +7,8 @@ export BUILD ?= $(CURDIR)/build
 export PREFIX ?= /usr/local
 export DESTDIR
 
+# what is built here and runs in a guest
 TESTS := kselftest libipc cli
-TESTS := $(foreach t,$(TESTS),$(if $(wildcard selftests/$t/Makefile),$t))
 
 all: libipc cli			## library and CLI, into build/ (the default)
 
@@ -41,7 +41,7 @@ check: selftests		## every test: on the host, then in a guest
 	@tools/tally 'unit tests' '$(MAKE) -s -C selftests/unit check' \
 		'guest $(KERNEL)' 'tools/vm/check $(KERNEL)'
 
-demo: libipc cli		## watch the real thing work
+demo:				## watch the real thing work
 	@tools/demo/run -k $(KERNEL)
 
 vm: libipc cli			## a shell in a guest, with the module and the CLI
