@@ -53,6 +53,7 @@ char *show_who(char *buf, const char *comm, int pid)
 	return buf;
 }
 
+/* The kernel takes only printable names. */
 const char *show_name(char *buf, const struct msgc_info *info)
 {
 	if (info->name[0])
@@ -112,7 +113,6 @@ static void call_cells(struct table *t, const struct msgc_info *info)
 {
 	table_calls(t, C_DEPTH, info->depth);
 	table_count(t, C_CAP, info->capacity);
-	table_count(t, C_HIWAT, info->hiwat);
 	table_count(t, C_SLOTS, info->slots);
 	table_size(t, C_REQUEST, info->request);
 	table_size(t, C_REPLY, info->reply);
@@ -121,9 +121,6 @@ static void call_cells(struct table *t, const struct msgc_info *info)
 
 static void figure_cells(struct table *t, const struct msgc_info *info)
 {
-	char who[WHO_SHOWN];
-
-	table_text(t, C_OWNER, show_who(who, info->comm, info->creator));
 	table_count(t, C_SND, info->senders);
 	table_count(t, C_RCV, info->receivers);
 	table_count(t, C_MAXSND, info->max_senders);
@@ -132,24 +129,24 @@ static void figure_cells(struct table *t, const struct msgc_info *info)
 	table_count(t, C_REDELIV, info->redelivered);
 	table_count(t, C_BLOCKED, info->waiting);
 	table_count(t, C_KICKS, info->kicks);
-	table_age(t, C_AGE, now_ns() - info->created_ns);
 	if (info->mode == MSGC_RING)
 		ring_cells(t, info);
 	else
 		call_cells(t, info);
 }
 
-/* @figures: the kernel gave them; it gives them only to those who could open the channel. */
-void channel_row(struct table *t, const struct msgc_info *info, bool figures)
+void channel_row(struct table *t, const struct msgc_info *info)
 {
-	char id[SHOWN];
+	char id[SHOWN], who[WHO_SHOWN];
 
 	table_row(t);
 	table_text(t, C_NAME, show_name(id, info));
 	table_count(t, C_ID, info->id);
 	table_text(t, C_MODE, mode_text(info));
 	table_text(t, C_DELIVERY, delivery_text(info));
+	table_text(t, C_OWNER, show_who(who, info->comm, info->creator));
+	table_age(t, C_AGE, now_ns() - info->created_ns);
 	permission_cells(t, info);
-	if (figures)
+	if (info->max_senders)		/* else the kernel gave no figures: not to everybody */
 		figure_cells(t, info);
 }

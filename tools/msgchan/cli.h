@@ -28,7 +28,7 @@ enum {
 	ST_FAILED,		/* anything else: busy, exists, over quota, input or output error */
 };
 
-#define __printf(text, args) __attribute__((__format__(printf, text, args)))
+#define __printf(text, args) __attribute__((__format__(__printf__, text, args)))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 struct verb {
@@ -131,7 +131,7 @@ int look_up(const char *name, struct msgc_info *info);
 /* channels.c: a channel as a row */
 extern const struct column channel_columns[];
 extern const unsigned int n_channel_columns;
-void channel_row(struct table *t, const struct msgc_info *info, bool figures);
+void channel_row(struct table *t, const struct msgc_info *info);
 #define WHO_SHOWN (4 * 16 + 16)		/* bytes for comm[pid], escaped */
 char *show_who(char *buf, const char *comm, int pid);
 const char *show_name(char *buf, const struct msgc_info *info);
@@ -144,6 +144,8 @@ struct connect {
 	bool may_create, create, wait;
 	struct ipc_options options;	/* mode: which is wanted, also of a channel that exists */
 };
+
+#define RING_MAX (64U << 20)		/* of a channel that --create makes; who sends pays for its ring */
 
 int connect_channel(const struct connect *c, struct ipc_channel **ch, struct msgc_info *info);
 int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how,
@@ -164,6 +166,7 @@ struct progress {
 	uint64_t start, shown, bytes, messages;
 	bool enabled;
 };
+
 void progress_begin(struct progress *p, bool payload_to_stdout);
 void progress_add(struct progress *p, uint64_t messages, uint64_t bytes);
 void progress_end(struct progress *p);

@@ -104,10 +104,10 @@ static bool is_utf8(const unsigned char *data, size_t len)
 	return true;
 }
 
-/* A message's bytes, as text where they are text. */
+/* A message's bytes, as text where they are text, which has no NUL. */
 void json_payload(FILE *out, const void *data, size_t len)
 {
-	if (is_utf8(data, len)) {
+	if (is_utf8(data, len) && (!len || !memchr(data, '\0', len))) {
 		fputs("\"payload\":", out);
 		json_text(out, data, len);
 	} else {

@@ -34,7 +34,7 @@ static void print(const struct msgc_info *info, struct table_options *opt)
 	if (!opt->columns)
 		opt->columns = all;
 	t = table_new("channels", channel_columns, n_channel_columns, opt);
-	channel_row(t, info, true);
+	channel_row(t, info);
 	table_print_upright(t);
 	table_free(t);
 }

@@ -27,7 +27,6 @@ static const struct option options[] = {
 	{ 0 }
 };
 
-/* For the rights that the caller does not have the kernel gives no figures. */
 static int list(int dev, const struct table_options *opt)
 {
 	struct msgc_info *rows;
@@ -39,7 +38,7 @@ static int list(int dev, const struct table_options *opt)
 		return fail(err, "no answer from the module");
 	t = table_new("channels", channel_columns, n_channel_columns, opt);
 	for (size_t i = 0; i < n; i++)
-		channel_row(t, &rows[i], rows[i].rights);
+		channel_row(t, &rows[i]);
 	table_print(t);
 	table_free(t);
 	free(rows);

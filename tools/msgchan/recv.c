@@ -298,7 +298,7 @@ static int run(int argc, char **argv)
 		.connect = {
 			.rights = IPC_READ,
 			.may_create = true,
-			.options = { .size = sizeof(struct ipc_options) },
+			.options = { .size = sizeof(struct ipc_options), .ring_max = RING_MAX },
 		},
 		.how = { .size = sizeof(struct ipc_attach), .role = IPC_RECEIVER },
 		.timeout = TIME_FOREVER,

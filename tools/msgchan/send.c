@@ -14,7 +14,8 @@
 
 #include "cli.h"
 
-#define BLOCK 65536U
+#define BLOCK	65536U
+#define RING	(1U << 20)	/* libipc's default */
 
 static const char help[] =
 	"Usage: PRODUCER | msgchan send [OPTIONS] NAME\n\n"
@@ -282,7 +283,7 @@ static int prepare_whole(struct sending *s)
 		err = read_whole(STDIN_FILENO, &s->input, &s->input_len);
 		len = s->input_len;
 	}
-	if (!err && !s->how.ring && len >= 1U << 20)
+	if (!err && !s->how.ring && len >= RING / 2)
 		s->how.ring = len + 4096;	/* and its header; rounded up to a power of two */
 	return err;
 }
@@ -350,6 +351,15 @@ static int transfer(struct sending *s)
 	return ST_OK;
 }
 
+/* No block may be longer than what a message can be; in a ring a quarter, so that both sides have work. */
+static void fit(struct sending *s, const struct msgc_info *info)
+{
+	uint64_t ring = s->how.ring ? s->how.ring : RING;
+
+	s->calls = info->mode == MSGC_RENDEZVOUS;
+	s->block = (uint32_t)least(s->block, s->calls ? info->request : least(ring, info->ring_max) / 4);
+}
+
 static int send_input(struct sending *s)
 {
 	struct msgc_info info;
@@ -357,12 +367,12 @@ static int send_input(struct sending *s)
 
 	if (err)
 		return fail(err, "standard input");
+	if (s->connect.options.ring_max < s->how.ring)
+		s->connect.options.ring_max = s->how.ring;
 	err = connect_channel(&s->connect, &s->ch, &info);
 	if (err)
 		return status_of(err);
-	s->calls = info.mode == MSGC_RENDEZVOUS;
-	if (s->calls)
-		s->block = (uint32_t)least(s->block, info.request);
+	fit(s, &info);
 	err = attach(s->connect.name, s->ch, &s->how, &s->ep);
 	if (!err) {
 		stop_on_signals(s->ep);
@@ -428,7 +438,7 @@ static int run(int argc, char **argv)
 		.connect = {
 			.rights = IPC_WRITE,
 			.may_create = true,
-			.options = { .size = sizeof(struct ipc_options) },
+			.options = { .size = sizeof(struct ipc_options), .ring_max = RING_MAX },
 		},
 		.how = { .size = sizeof(struct ipc_attach), .role = IPC_SENDER },
 		.timeout = TIME_FOREVER,
@@ -448,7 +458,6 @@ static int run(int argc, char **argv)
 		return usage("--block: at least 1");
 	s.connect.name = name_arg(argc, argv, optind);
 	s.connect.timeout = s.timeout;
-	s.connect.options.ring_max = s.how.ring;
 	status = send_input(&s);
 	free(s.input);
 	return status;

@@ -114,7 +114,7 @@ struct table *table_new(const char *name, const struct column *columns, unsigned
 	scols_table_enable_json(t->tb, opt->json);
 	scols_table_enable_noheadings(t->tb, opt->no_headings);
 	scols_table_enable_colors(t->tb, t->colour);
-	scols_table_enable_noencoding(t->tb, 1);	/* cells are escaped here */
+	scols_table_enable_noencoding(t->tb, 1);
 	if (!opt->columns || opt->columns[0] == '+')
 		show_usual(t);
 	if (opt->columns)
@@ -145,12 +145,10 @@ void table_row(struct table *t)
 		set_cell(t, i, "-");
 }
 
+/* @text is printable ASCII: what others wrote has been through escape(). */
 void table_text(struct table *t, unsigned int column, const char *text)
 {
-	char safe[4 * MSGC_NAME + 64];
-
-	escape(safe, sizeof(safe), text, strlen(text));
-	set_cell(t, column, safe);
+	set_cell(t, column, text);
 }
 
 static void alert(struct table *t, unsigned int column)

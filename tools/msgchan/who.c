@@ -26,7 +26,7 @@ static const struct column columns[] = {
 	[W_RING] = { "RING", COL_NUMBER, "bytes of a sender's ring" },
 	[W_LAG] = { "LAG", COL_NUMBER, "bytes published and not released" },
 	[W_HIWAT] = { "HIWAT", COL_NUMBER | COL_CLAIMED | COL_MORE, "the highest LAG so far" },
-	[W_HELD] = { "HELD", COL_NUMBER, "calls that a server holds" },
+	[W_HELD] = { "HELD", COL_NUMBER, "bytes that a receiver has borrowed, calls being served" },
 	[W_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT, "messages that were dropped" },
 	[W_REDELIV] = { "REDELIV", COL_NUMBER | COL_ALERT, "messages or calls given again" },
 	[W_REFUSED] = { "REFUSED", COL_NUMBER | COL_ALERT, "peers lost by a broken protocol" },
@@ -78,7 +78,7 @@ static void identity(struct table *t, const struct msgc_peer *p, uint32_t mode)
 	table_count(t, W_PID, (uint32_t)p->pid);
 	table_count(t, W_UID, p->uid);
 	table_count(t, W_GID, p->gid);
-	snprintf(who, sizeof(who), "%.16s", p->comm);
+	escape(who, sizeof(who), p->comm, sizeof(p->comm));
 	table_text(t, W_COMM, who);
 	table_count(t, W_ID, p->id);
 	table_age(t, W_AGE, now_ns() - p->since_ns);
@@ -86,8 +86,10 @@ static void identity(struct table *t, const struct msgc_peer *p, uint32_t mode)
 
 static void ring_figures(struct table *t, const struct msgc_peer *p)
 {
-	if (p->role != MSGC_SENDER)
+	if (p->role != MSGC_SENDER) {
+		table_size(t, W_HELD, p->held_bytes);
 		return;
+	}
 	table_size(t, W_RING, p->ring);
 	table_size(t, W_LAG, p->tail - p->head);
 	table_size(t, W_HIWAT, p->hiwat);
@@ -102,7 +104,7 @@ static void row(struct table *t, const struct msgc_peer *p, uint32_t mode)
 	identity(t, p, mode);
 	if (mode == MSGC_RING)
 		ring_figures(t, p);
-	else if (p->role == MSGC_RECEIVER)
+	else
 		table_count(t, W_HELD, p->held);
 	table_count(t, W_REDELIV, p->redelivered);
 	table_count(t, W_REFUSED, p->refused);
