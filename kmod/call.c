@@ -247,9 +247,11 @@ static void give_up_locked(struct msgc_txn *txn, int err)
 }
 
 /* The one judge of deadlines. True: it was overdue, and has been given up. */
-static bool overdue_locked(struct msgc_txn *txn, u64 now)
+static bool overdue_locked(struct msgc_txn *txn)
 {
-	if (txn->state == MSGC_IDLE || txn->outcome || now < txn->deadline)
+	if (txn->state == MSGC_IDLE || txn->outcome)
+		return false;
+	if (txn->deadline == MSGC_FOREVER || ktime_get_ns() < txn->deadline)
 		return false;
 	give_up_locked(txn, -ETIMEDOUT);
 	return true;
@@ -261,7 +263,7 @@ static struct msgc_txn *first_waiting_locked(struct msgc_channel *ch)
 
 	do {
 		txn = list_first_entry_or_null(&ch->queue, struct msgc_txn, node);
-	} while (txn && overdue_locked(txn, ktime_get_ns()));
+	} while (txn && overdue_locked(txn));
 	return txn;
 }
 
@@ -353,8 +355,8 @@ static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline)
 	struct msgc_request req;
 	int err;
 
-	/* A waiter has not yet fetched the outcome of the last call. */
-	if (txn->state != MSGC_IDLE || txn->waiter)
+	/* Free, but with an outcome that its client, or a waiter, has not seen: busy once more. */
+	if (overdue_locked(txn) || txn->state != MSGC_IDLE || txn->waiter)
 		return -EBUSY;
 	err = read_request(txn, &req);
 	if (err)
@@ -395,9 +397,8 @@ static bool settled(struct msgc_txn *txn, int err)
 	bool ret;
 
 	spin_lock(&ch->lock);
-	if (err == -ETIMEDOUT)
-		overdue_locked(txn, ktime_get_ns());
-	else if (err == -ESHUTDOWN && !txn->outcome)
+	overdue_locked(txn);
+	if (err == -ESHUTDOWN && !txn->outcome)
 		give_up_locked(txn, err);
 	ret = txn->outcome;
 	if (ret || err)
@@ -664,13 +665,13 @@ static u32 slot_events(const struct msgc_txn *txn)
 /* Judges calls without a waiter; the earliest deadline to come will wake those who poll. */
 static u32 client_events_locked(struct msgc_endpoint *ep)
 {
-	u64 now = ktime_get_ns(), next = MSGC_FOREVER;
+	u64 next = MSGC_FOREVER;
 	u32 i, events = 0;
 
 	for (i = 0; i < ep->ch->par.slots; i++) {
 		struct msgc_txn *txn = &ep->txn[i];
 
-		if (!overdue_locked(txn, now) && txn->state != MSGC_IDLE && !txn->outcome)
+		if (!overdue_locked(txn) && txn->state != MSGC_IDLE && !txn->outcome)
 			next = min(next, txn->deadline);
 		events |= slot_events(txn);
 	}
