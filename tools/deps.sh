@@ -78,6 +78,6 @@ done
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
 apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y
-	-o DPkg::Lock::Timeout=300)
+	-o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
 $as_root "${apt[@]}" update >&2
 $as_root "${apt[@]}" install --no-install-recommends "${need[@]}" >&2

@@ -6,6 +6,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=${BUILD:-$top/build}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/msgchan
 me=${0##*/}
+PATH=$PATH:/usr/sbin:/sbin	# depmod, modprobe: not in an ordinary user's
 
 # Messages go to stderr: the stdout of these scripts is their result.
 say() { printf '%s: %s\n' "$me" "$*" >&2; }
