@@ -9,17 +9,18 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
 
 #include "core.h"
 
-#define RING_DEFAULT	(1ULL << 20)
-#define RING_MOST	(1ULL << 30)
-#define SLOT_DEFAULT	(64ULL << 10)
-#define SLOT_MOST	(64ULL << 20)
-#define WINDOW_MOST	(1ULL << MSGC_AREA_SHIFT)
+#define RING_DEFAULT	SZ_1M
+#define RING_MOST	SZ_1G
+#define SLOT_DEFAULT	SZ_64K
+#define SLOT_MOST	SZ_64M
+#define WINDOW_MOST	BIT_ULL(MSGC_AREA_SHIFT)
 
 struct msgc_channel_file {
 	struct msgc_channel *ch;	/* referenced; used, if there are rights */

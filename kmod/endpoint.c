@@ -10,12 +10,13 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "core.h"
 
-#define PAY_DEFAULT	(64ULL << 20)	/* the most a client pays for its slots unless it says so */
+#define PAY_DEFAULT	SZ_64M		/* the most a client pays for its slots unless it says so */
 #define HELD_DEFAULT	16
 #define FREED_COUNTS_NS	(100 * NSEC_PER_MSEC)
 
@@ -25,7 +26,7 @@ static int check_ring_size(const struct msgc_channel *ch, struct msgc_attach *wa
 {
 	if (want->ring > ch->par.ring_max)
 		return -EINVAL;
-	want->ring = want->ring ?: min_t(u64, 1 << 20, ch->par.ring_max);
+	want->ring = want->ring ?: min_t(u64, SZ_1M, ch->par.ring_max);
 	want->ring = max_t(u64, roundup_pow_of_two(want->ring), PAGE_SIZE);
 	return 0;
 }
