@@ -239,6 +239,28 @@ static void timeouts(void)
 	tear_down();
 }
 
+/* An outcome to collect and a slot that its server has: nobody but the caller can help. */
+static void uncollected_first(void)
+{
+	struct ipc_msg late, m, req = { 0 }, rep;
+
+	set_up();
+	CHECK_EQ(start(1, MS(20)), 0);
+	late = take();
+	CHECK_EQ(ipc_collect(client, &rep, 1, LONG), 1);
+	CHECK_EQ(rep.outcome, IPC_MAYBE);
+	CHECK_EQ(start(2, LONG), 0);
+	m = take();
+	CHECK_EQ(ipc_reply(server, &m, 0, 0), 0);
+	CHECK_EQ(ipc_reserve(client, &req, 0, LONG), -EBUSY);
+	CHECK_EQ(ipc_collect(client, &rep, 1, IPC_NOW), 1);
+	CHECK_EQ(ipc_reserve(client, &req, 0, IPC_NOW), -EAGAIN);
+	CHECK_EQ(ipc_release(client, &rep, 1), 0);
+	CHECK_EQ(ipc_reserve(client, &req, 0, IPC_NOW), 0);
+	CHECK_EQ(ipc_reply(server, &late, 0, 0), 0);
+	tear_down();
+}
+
 static void collecting(void)
 {
 	struct ipc_msg m[3], rep[3];
@@ -565,6 +587,68 @@ static void client_leaves(void)
 	tear_down();
 }
 
+/* Answers everything until a one-way message comes, some of it too late. */
+static void *serve_slowly(void *arg)
+{
+	struct ipc_msg m = take();
+
+	(void)arg;
+	for (unsigned int i = 0; !(m.flags & IPC_F_ONEWAY); i++) {
+		if (i % 3 == 0)
+			usleep(300);
+		*(uint64_t *)m.reply = m.cookie;
+		CHECK_EQ(ipc_reply_recv(server, &m, 8, 0, &m, IPC_FOREVER), 1);
+	}
+	CHECK_EQ(ipc_release(server, &m, 1), 0);
+	return NULL;
+}
+
+/* Deadlines near the answers: none is taken for another, and in the end no slot is lost. */
+static void *call_hastily(void *arg)
+{
+	struct ipc_endpoint *ep = attach(ch, IPC_SENDER);
+	struct ipc_msg m[SLOTS] = { { 0 } };
+	int *count = arg;
+
+	for (uint64_t i = 1; i <= 500; i++) {
+		struct ipc_msg req = { .cookie = i }, rep;
+		int ret = ipc_call(ep, &req, &rep, ipc_in(100000 + i % 7 * 100000));
+
+		CHECK_EQ(rep.cookie, i);
+		count[!ret]++;
+		if (ret) {
+			CHECK_EQ(ret, -ETIMEDOUT);
+			CHECK(rep.outcome == IPC_MAYBE || rep.outcome == IPC_NOT_EXECUTED);
+			continue;
+		}
+		CHECK_EQ(*(uint64_t *)rep.data, i);
+		CHECK_EQ(ipc_release(ep, &rep, 1), 0);
+	}
+	for (int i = 0; i < SLOTS; i++)
+		CHECK_EQ(ipc_reserve(ep, &m[i], 0, LONG), 0);
+	CHECK_EQ(ipc_wait(ep, IPC_IN, IPC_NOW), -EAGAIN);
+	ipc_detach(ep);
+	return NULL;
+}
+
+static void near_deadlines(void)
+{
+	int count[2][2] = { { 0 } };
+	struct ipc_msg last = { 0 };
+	pthread_t s, c[2];
+
+	set_up();
+	s = thread(serve_slowly, NULL);
+	for (int i = 0; i < 2; i++)
+		c[i] = thread(call_hastily, count[i]);
+	for (int i = 0; i < 2; i++)
+		pthread_join(c[i], NULL);
+	CHECK_EQ(ipc_send(client, &last, LONG), 0);
+	pthread_join(s, NULL);
+	printf("# %d answered, %d late\n", count[0][1] + count[1][1], count[0][0] + count[1][0]);
+	tear_down();
+}
+
 static void wrong_verbs(void)
 {
 	struct ipc_msg m = { 0 };
@@ -609,6 +693,7 @@ int main(void)
 	RUN(sizes);
 	RUN(reservations);
 	RUN(timeouts);
+	RUN(uncollected_first);
 	RUN(collecting);
 	RUN(cancels);
 	RUN(cancels_while_waiting);
@@ -619,6 +704,7 @@ int main(void)
 	RUN(one_way);
 	RUN(serving);
 	RUN(client_leaves);
+	RUN(near_deadlines);
 	RUN(wrong_verbs);
 	RUN(evicted);
 	return tap_done();

@@ -348,15 +348,23 @@ static void *send_soon(void *arg)
 	return NULL;
 }
 
+/* Asleep, and while it still looks. */
 static void recv_is_woken(void)
 {
+	struct ipc_attach how = { .size = sizeof(how), .role = IPC_RECEIVER };
 	struct ipc_msg got;
 	pthread_t t;
 
 	set_up();
-	t = thread(send_soon, NULL);
-	CHECK_EQ(ipc_recv(rx, &got, 1, LONG), 1);
-	pthread_join(t, NULL);
+	for (int i = 0; i < 2; i++) {
+		ipc_detach(rx);
+		how.spin_ns = i ? 1000000000 : 0;
+		MUST(ipc_attach(ch, &how, &rx));
+		t = thread(send_soon, NULL);
+		CHECK_EQ(ipc_recv(rx, &got, 1, LONG), 1);
+		pthread_join(t, NULL);
+		CHECK_EQ(ipc_release(rx, &got, 1), 0);
+	}
 	tear_down();
 }
 
