@@ -130,12 +130,14 @@ int msgc_info(struct msgc_channel *ch, u32 rights, void __user *arg)
 		return -EFAULT;
 	if (size < sizeof(info))
 		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
 	fill_info(&info, ch, true);
 	info.rights = rights;
 	if (copy_to_user(arg, &info, sizeof(info)))
 		return -EFAULT;
 	/* A later, longer struct: what this kernel does not know is 0. */
-	if (clear_user(arg + sizeof(info), min_t(u32, size, PAGE_SIZE) - sizeof(info)))
+	if (clear_user(arg + sizeof(info), size - sizeof(info)))
 		return -EFAULT;
 	return 0;
 }

@@ -307,15 +307,25 @@ static void receiver_gone(struct msgc_endpoint *receiver)
 	ch->receiver = NULL;
 }
 
+/* What it says it may have overwritten: believed, as it can only cost it its own messages. */
+static u64 low_of(const struct msgc_endpoint *sender, u64 tail)
+{
+	u64 low = READ_ONCE(control_of(sender)->low);
+
+	return low % MSGC_ALIGN || low > tail ? 0 : low;
+}
+
 /*
  * Its end: what it had published, believed only within what its ring can hold. space_at = end
  * makes the last release KICK.
  */
 static void sender_gone(struct msgc_endpoint *sender)
 {
-	u64 head = msgc_ring_head(sender), size = msgc_region_bytes(&sender->data);
+	u64 tail = msgc_ring_tail(sender), size = msgc_region_bytes(&sender->data);
+	/* With its pair refused the head known here may be an old one. */
+	u64 head = max(msgc_ring_head(sender), low_of(sender, tail));
 	struct msgc_status *st = sender->ch->st;
-	u64 end = round_down(clamp(msgc_ring_tail(sender), head, head + size), MSGC_ALIGN);
+	u64 end = round_down(clamp(tail, head, head + size), MSGC_ALIGN);
 
 	WRITE_ONCE(sender->line->end, end);
 	WRITE_ONCE(sender->line->space_at, end);
