@@ -3,7 +3,8 @@
  * ring.c - the ring-mode engine: records in place, space, and who has to be woken.
  *
  * Every word that another process may write is read once into a private copy, checked, and only the
- * copy used. An own word is stored, never read back. The barriers are named as in the pictures of ring.h.
+ * copy used. An own word is stored, never read back. The barriers are named as in the pictures of
+ * ring.h.
  */
 #include "ring.h"
 
@@ -24,13 +25,14 @@
 
 #define load(p)			__atomic_load_n(p, __ATOMIC_RELAXED)
 #define load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define load_ordered(p)		__atomic_load_n(p, __ATOMIC_SEQ_CST)	/* stays behind a full barrier */
+/* Stays behind a full barrier. */
+#define load_ordered(p)		__atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define store(p, v)		__atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 /* Store and full barrier in one locked instruction: half the price of a store and mfence. */
 #define store_barrier(p, v)	((void)__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
 
-/* ---- common ------------------------------------------------------------------------------------ */
+/* ---- common ---- */
 
 /* Looking again before going to sleep, as often as it paid lately. */
 struct spin {
@@ -45,8 +47,10 @@ static void spin_init(struct spin *spin, unsigned int max)
 
 static inline void cpu_relax(void)
 {
-#if defined(__x86_64__) || defined(__i386__)
+#ifdef __has_builtin
+#if __has_builtin(__builtin_ia32_pause)
 	__builtin_ia32_pause();
+#endif
 #endif
 }
 
@@ -65,7 +69,9 @@ static bool spin_until(struct spin *spin, bool (*ready)(void *), void *engine)
 
 static const struct msgc_line *line_of(const struct msgc_status *status, uint32_t index)
 {
-	return (const void *)((const char *)status + status->line_off + index * sizeof(struct msgc_line));
+	const char *lines = (const char *)status + status->line_off;
+
+	return (const void *)(lines + index * sizeof(struct msgc_line));
 }
 
 /* An index is given away again: the line's id tells whose it is. */
@@ -79,7 +85,7 @@ static uint32_t check_word(uint64_t pos, uint32_t span_flags)
 	return (uint32_t)(pos >> 5) ^ span_flags;
 }
 
-/* ---- sender ------------------------------------------------------------------------------------ */
+/* ---- sender ---- */
 
 enum span_state { OPEN, COMMITTED, ABANDONED };
 
@@ -92,8 +98,8 @@ struct span {
 };
 
 /*
- * Positions, from old to new: everything below `floor` has been released by everybody, so writing is
- * safe below floor + ring; [floor, published) may be read; [published, reserved) is private.
+ * Positions, from old to new: everything below `floor` has been released by everybody, so writing
+ * is safe below floor + ring; [floor, published) may be read; [published, reserved) is private.
  */
 struct ipc_tx {
 	struct ipc_ring_map map;
@@ -110,8 +116,9 @@ struct ipc_tx {
 	unsigned int committed;			/* of these */
 	struct spin spin;
 	struct span span[IPC_TX_OPEN];
-	/* A bit per UNIT of the ring: a published record starts here. Rounding to it must be exact for an
-	 * honest head, or a successor would begin above what its predecessor has released.
+	/*
+	 * A bit per UNIT of the ring: a published record starts here. Rounding to it must be exact
+	 * for an honest head, or a successor would begin above what its predecessor has released.
 	 */
 	uint64_t starts[];
 };
@@ -186,10 +193,11 @@ static void move_floor(struct ipc_tx *tx, uint64_t floor)
 	}
 }
 
-/* Where receiver @r stands. A wrong value may be its fault, or of a sender that lowered its own tail. */
+/* Where receiver @r stands. A wrong value may be its fault, or of one who lowered its own tail. */
 static int head_of(struct ipc_tx *tx, uint32_t r, uint64_t *head)
 {
-	const struct msgc_slots *slots = (const void *)((const char *)tx->map.peer + r * tx->map.peer_stride);
+	const char *window = tx->map.peer;
+	const struct msgc_slots *slots = (const void *)(window + r * tx->map.peer_stride);
 	const struct msgc_slot *slot = &slots->slot[tx->map.number];
 	/* The id before its words: the next owner of this index must not pay for them. */
 	uint32_t id = load_acquire(&line_of(tx->map.status, r)->id);
@@ -250,8 +258,9 @@ static int raise_limit(struct ipc_tx *tx)
 		if (head <= tx->floor)
 			break;
 		tx->low = MAX(tx->low, round_to_start(tx, head));
-		store_barrier(&tx->control->low, tx->low);			/* x, y: pairs with b */
-	} while (load_ordered(&tx->map.status->generation) != generation);	/* z */
+		store_barrier(&tx->control->low, tx->low);		/* x, y: pairs with b */
+		/* z */
+	} while (load_ordered(&tx->map.status->generation) != generation);
 	move_floor(tx, MAX(head, tx->floor));
 	note_depth(tx);
 	return 0;
@@ -264,9 +273,9 @@ static void set_need(struct ipc_tx *tx, uint64_t need)
 }
 
 /*
- * A tethered receiver takes nothing from this sender, so nobody makes space. One that just joins or leaves
- * must not look like that: the kernel lets a bit of `receivers` stand as long as that of `tethered`, and
- * changes the generation between two owners of one bit.
+ * A tethered receiver takes nothing from this sender, so nobody makes space. One that just joins or
+ * leaves must not look like that: the kernel lets a bit of `receivers` stand as long as that of
+ * `tethered`, and changes the generation between two owners of one bit.
  */
 static bool pair_refused(const struct ipc_tx *tx)
 {
@@ -356,7 +365,8 @@ int ipc_tx_reserve(struct ipc_tx *tx, struct ipc_msg *msg, uint32_t len, uint64_
 	span = span_at(tx, tx->next);
 	*span = (struct span){ .pos = tx->reserved, .bytes = (uint32_t)(end - tx->reserved) };
 	msg->data = (char *)ring_at(tx, span->pos) + HEADER;
-	msg->len = msg->cap = len;
+	msg->len = len;
+	msg->cap = len;
 	msg->priv[0] = tx->next++;
 	msg->priv[1] = (uintptr_t)tx;
 	tx->reserved = end;
@@ -495,12 +505,12 @@ void ipc_tx_dropped(struct ipc_tx *tx, uint64_t n)
 	store(&tx->control->drops, tx->drops);
 }
 
-/* ---- receiver ---------------------------------------------------------------------------------- */
+/* ---- receiver ---- */
 
 /* A message that the application holds, or a free place for one. */
 struct borrow {
 	uint64_t pos;			/* of its record */
-	uint64_t stamp;			/* unique: tells a released message from the next one here */
+	uint64_t stamp;			/* unique: tells a released message from the next here */
 	uint32_t source;		/* NONE: that ring is gone */
 	uint32_t next;			/* younger one of the same source, or the next free place */
 	enum { FREE, BORROWED, RELEASED } state;
@@ -571,17 +581,12 @@ size_t ipc_rx_size(uint32_t max_senders)
 }
 
 /*
- * For when several stores stand before it: one locked instruction on a private line. The compilers turn a
- * fence into mfence, which costs twice as much on x86.
+ * For when several stores stand before it: one locked instruction on a private line. The compilers
+ * turn a fence into mfence, which costs twice as much on x86.
  */
-static inline void full_barrier(struct ipc_rx *rx)
+static void full_barrier(struct ipc_rx *rx)
 {
-#if defined(__x86_64__) || defined(__i386__)
 	store_barrier(&rx->fence, 1);
-#else
-	(void)rx;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-#endif
 }
 
 static void touch(struct ipc_rx *rx, uint32_t n)
@@ -636,7 +641,8 @@ static void orphan_borrowed(struct ipc_rx *rx, struct source *src)
 		if (rx->borrow[i].state == RELEASED)
 			put_borrow(rx, i);
 	}
-	src->oldest = src->youngest = NONE;
+	src->oldest = NONE;
+	src->youngest = NONE;
 }
 
 static void accuse(struct ipc_rx *rx, struct source *src, bool guilty)
@@ -671,12 +677,12 @@ static bool read_line(const struct msgc_line *line, struct msgc_line *copy)
 		(copy->state == MSGC_LIVE || has_departed(copy->state));
 }
 
-/* Begin to read a ring: at 0, or where the last receiver stopped, but not below what is safe to read. */
+/* Begin to read a ring: where the last receiver stopped, but not below what is safe to read. */
 static void position(struct ipc_rx *rx, uint32_t n, const struct msgc_line *line)
 {
 	struct source *src = &rx->source[n];
-	uint64_t low = load_acquire(&src->control->low);		/* c: the kernel did a and b */
-	uint64_t tail = has_departed(line->state) ? line->end : load_acquire(src->tail_word);
+	uint64_t low = load_acquire(&src->control->low);	/* c: the kernel did a and b */
+	uint64_t tail = src->departed ? line->end : load_acquire(src->tail_word);
 
 	src->id = line->id;
 	src->since = line->since;
@@ -686,10 +692,13 @@ static void position(struct ipc_rx *rx, uint32_t n, const struct msgc_line *line
 	src->refused = false;
 	src->gap = low > line->head;
 	if (low % UNIT || low > tail) {
-		low = line->head;
-		accuse(rx, src, true);
+		low = src->departed ? tail : line->head;	/* its end is the kernel's word */
+		if (!src->departed)
+			accuse(rx, src, true);
 	}
-	src->tail = src->taken = src->head = MAX(line->head, low);
+	src->head = MAX(line->head, low);
+	src->taken = src->head;
+	src->tail = src->head;
 	src->unproved = src->head != 0;
 	src->seq = src->head ? 0 : 1;
 	store(&src->slot->taken, src->taken);
@@ -780,7 +789,8 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 		rx->source[n].control = (const void *)(control + MSGC_CONTROL_AT(n));
 		rx->source[n].data = (const char *)map->data + n * map->data_stride;
 		rx->source[n].slot = &((struct msgc_slots *)map->own)->slot[n];
-		rx->source[n].oldest = rx->source[n].youngest = NONE;
+		rx->source[n].oldest = NONE;
+		rx->source[n].youngest = NONE;
 	}
 	rx->free = NONE;
 	for (n = IPC_RX_BORROWED; n-- > 0; )
@@ -791,12 +801,13 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 	return rx;
 }
 
-/* Memory that says nonsense may have been taken away or given to somebody else: nobody's fault then. */
+/* Memory that says nonsense may have been taken away or passed on: nobody's fault then. */
 static bool ring_is_gone(struct ipc_rx *rx, const struct source *src)
 {
 	struct msgc_line line;
 
-	if (read_line(src->line, &line) && line.since == src->since && has_departed(line.state) == src->departed)
+	if (read_line(src->line, &line) && line.since == src->since &&
+	    has_departed(line.state) == src->departed)
 		return false;
 	rx->generation = 0;
 	return true;
@@ -809,7 +820,7 @@ static uint64_t look_at_tail(struct ipc_rx *rx, struct source *src)
 
 	if (src->refused)
 		return src->taken;
-	tail = src->departed ? src->end : load_acquire(src->tail_word);	/* its records come before it */
+	tail = src->departed ? src->end : load_acquire(src->tail_word);	/* pairs with 1 */
 	if (tail == src->tail)
 		return tail;
 	if (tail % UNIT == 0 && tail > src->tail && tail - src->head <= src->ring) {
@@ -826,8 +837,9 @@ static void read_header(const struct source *src, uint64_t pos, struct msgc_reco
 	const __u64 *words = (const __u64 *)(src->data + (pos & (src->ring - 1)));
 	__u64 header[4];
 
+	/* Acquire: before the line is read again, if it is nonsense. */
 	for (int i = 0; i < 4; i++)
-		header[i] = load_acquire(&words[i]);	/* before the line is read again, if it is nonsense */
+		header[i] = load_acquire(&words[i]);
 	memcpy(copy, header, sizeof(*copy));
 }
 
@@ -843,7 +855,7 @@ static bool header_is_sound(const struct msgc_record *header, uint64_t pos, uint
 		(header->span_flags & MSGC_R_PAD || header->len <= span - HEADER);
 }
 
-/* A start that a predecessor left behind is no record: go on where one is known to start, blaming nobody. */
+/* What a predecessor left is no record: go on where one is known to start, blaming nobody. */
 static void resume(struct ipc_rx *rx, uint32_t n, uint64_t tail)
 {
 	struct source *src = &rx->source[n];
@@ -966,7 +978,8 @@ static unsigned int take(struct ipc_rx *rx, uint32_t n, struct turn *turn, struc
 		else
 			hand_out(rx, n, pos, &header, &msgs[got++]);
 	}
-	if (src->taken != was_taken)		/* before the application sees them: a successor flags them */
+	/* Before the application sees them: should it die, a successor flags them. */
+	if (src->taken != was_taken)
 		store_release(&src->slot->taken, src->taken);
 	return got;
 }
@@ -1023,7 +1036,7 @@ static int report_accused(struct ipc_rx *rx, struct ipc_msg *msg)
 	src->accused = 0;
 	rx->accused--;
 	if (src->guilty)
-		rx->ops->refuse(rx->ctx, msg->peer);	/* nothing more is taken from it in any case */
+		rx->ops->refuse(rx->ctx, msg->peer);	/* whatever that returns: we take no more */
 	return -EPROTO;
 }
 
@@ -1064,7 +1077,7 @@ static int look(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
 	err = report_accused(rx, msgs);
 	if (err < 0)
 		return err;
-	gone = senders_gone(rx);	/* before the scan, which then sees the last that they published */
+	gone = senders_gone(rx);	/* before the scan, which then sees their last messages */
 	rx->skipped = 0;
 	got = scan(rx, msgs, MIN(max, rx->n_free));
 	err = settle(rx);
@@ -1097,8 +1110,8 @@ int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_
 		got = rx->ops->wait(rx->ctx, MSGC_IN, deadline);
 		if (got < 0)
 			return got;
-		if (got & MSGC_HUP)
-			rx->had_senders = true;		/* one that left between our attach and our first look */
+		if (got & MSGC_HUP)		/* one left between our attach and our first look */
+			rx->had_senders = true;
 	}
 }
 

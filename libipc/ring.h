@@ -3,8 +3,8 @@
  * ring.h - the ring-mode engine: what sender and receiver agree on in shared memory.
  *
  * The engine makes no system call and allocates nothing. It sleeps, wakes and refuses through three
- * callbacks, and lives in memory that its caller gives it, so that the same source runs in the library
- * and over plain memory in the unit tests. One thread at a time per engine.
+ * callbacks, and lives in memory that its caller gives it, so that the same source runs in the
+ * library and over plain memory in the unit tests. One thread at a time per engine.
  *
  * Sleeping and waking. The letters and numbers are named at each barrier in ring.c:
  *
@@ -25,7 +25,7 @@
  *	receiver that joins				sender, raise_limit()
  *	a  the kernel: membership, then generation	x  read the heads, store `low`
  *	b  the kernel: full barrier			y  full barrier
- *	c  read `low`, start at or above it		z  generation unchanged: write up to low + size
+ *	c  read `low`, start at or above it		z  generation unchanged: raise the limit
  *
  * Either z sees the generation of a and begins again, or c sees the `low` of x.
  */
@@ -44,7 +44,8 @@
 
 /* What the engine cannot do itself. All return -errno on failure. */
 struct ipc_ring_ops {
-	/* Sleep until one of the MSGC_ events, as the command WAIT: returns the events, > 0.
+	/*
+	 * Sleep until one of the MSGC_ events, as the command WAIT: returns the events, > 0.
 	 * -EAGAIN where deadline is MSGC_NOW, -ETIMEDOUT, -EINTR, -ESHUTDOWN.
 	 */
 	int (*wait)(void *ctx, unsigned int events, uint64_t deadline);
@@ -56,7 +57,7 @@ struct ipc_ring_ops {
 struct ipc_ring_map {
 	const struct msgc_status *status;
 	void		*own;		/* sender: control page; receiver: slots */
-	void		*data;		/* sender: its records, mapped twice in a row; receiver: window */
+	void		*data;		/* sender: its records, mapped twice; receiver: window */
 	const void	*peer;		/* window: receivers' slots, or senders' control pages */
 	uint64_t	data_stride;	/* receiver only */
 	uint64_t	peer_stride;
@@ -68,9 +69,9 @@ struct ipc_tx;		/* a sender */
 struct ipc_rx;		/* a receiver */
 
 /*
- * Bytes of memory for an engine, and the engine in it: `mem` is aligned as malloc aligns. Nothing needs
- * undoing: the caller frees `mem` when it is done. `spin`: how often to look again before sleeping, at
- * most; 0 = never. rx_init notes the senders that it finds, for the end of the stream.
+ * Bytes of memory for an engine, and the engine in it: `mem` is aligned as malloc aligns. Nothing
+ * needs undoing: the caller frees `mem` when it is done. `spin`: how often to look again before
+ * sleeping, at most; 0 = never. rx_init notes the senders that it finds, for the end of the stream.
  */
 size_t ipc_tx_size(uint64_t ring);
 size_t ipc_rx_size(uint32_t max_senders);
@@ -81,29 +82,38 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 
 /*
  * Room for a message of `len` bytes: sets data, len, cap and priv of `msg`, nothing else. What is
- * finished is published before it sleeps. -EMSGSIZE: longer than the ring less a header. -ENOBUFS: an
- * open reservation keeps IPC_TX_OPEN others from being published. -EBUSY: own open reservations are in the way, waiting
- * cannot help. -EAGAIN (IPC_NOW), -ETIMEDOUT: full; POLLOUT then says when this length would fit.
- * -EPROTO: full, and a receiver has refused this sender, or was refused. -EINTR, -ESHUTDOWN.
+ * finished is published before it sleeps. -EMSGSIZE: longer than the ring less a header. -ENOBUFS:
+ * IPC_TX_OPEN reservations stand behind one that is open. -EBUSY: own open reservations are in the
+ * way, waiting cannot help. -EAGAIN (IPC_NOW), -ETIMEDOUT: full; POLLOUT then says when this length
+ * would fit. -EPROTO: full, and a receiver has refused this sender, or was refused. -EINTR,
+ * -ESHUTDOWN.
  */
 int ipc_tx_reserve(struct ipc_tx *tx, struct ipc_msg *msg, uint32_t len, uint64_t deadline);
 
-/* In any order; reads len, type, format and cookie. -EINVAL: not reserved here, or already finished.
+/*
+ * In any order; reads len, type, format and cookie. -EINVAL: not reserved here, or finished before.
  * -EMSGSIZE: len was raised above cap; still reserved.
  */
 int ipc_tx_commit(struct ipc_tx *tx, struct ipc_msg *msg);
 int ipc_tx_abandon(struct ipc_tx *tx, struct ipc_msg *msg);	/* -EINVAL as above */
 
-/* Returns how many committed records an older open reservation holds back. -ESHUTDOWN: detached or
+/*
+ * Returns how many committed records an older open reservation holds back. -ESHUTDOWN: detached or
  * evicted, nobody reads this ring any more. Other errors are kick's: it is published nevertheless.
  */
 int ipc_tx_publish(struct ipc_tx *tx);
-int ipc_tx_finish(struct ipc_tx *tx);	/* before detaching: abandon what is open, publish the rest */
 
-/* Publish, then wait until every tethered receiver has released all of it. Errors as reserve's. */
+/* Before detaching: abandon what is open, publish the rest. Errors as publish's. */
+int ipc_tx_finish(struct ipc_tx *tx);
+
+/*
+ * Publish, then wait until every tethered receiver has released all of it. -EBUSY: an open
+ * reservation holds committed records back. Other errors as reserve's.
+ */
 int ipc_tx_drain(struct ipc_tx *tx, uint64_t deadline);
 
-void ipc_tx_dropped(struct ipc_tx *tx, uint64_t n);	/* count messages that the caller gives up */
+/* Count messages that the caller gives up, for want of space. */
+void ipc_tx_dropped(struct ipc_tx *tx, uint64_t n);
 
 /*
  * Borrow 1 to n messages; each stays where it is until it is released. Returns how many.
@@ -115,15 +125,17 @@ void ipc_tx_dropped(struct ipc_tx *tx, uint64_t n);	/* count messages that the c
  */
 int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_t deadline);
 
-/* In any order. -EINVAL: one of them is not borrowed here, or named twice; nothing was released. Other
- * errors are kick's: they are released nevertheless.
+/*
+ * In any order. -EINVAL: one of them is not borrowed here, or named twice; nothing was released.
+ * Other errors are kick's: they are released nevertheless.
  */
 int ipc_rx_release(struct ipc_rx *rx, const struct ipc_msg *msgs, unsigned int n);
 
 struct ipc_rx_counts {
 	uint64_t refused;	/* senders refused for what they wrote */
-	uint64_t lost;		/* takeovers whose start was no record: an unknown number of messages */
+	uint64_t lost;		/* takeovers whose start was no record: unknown how many messages */
 };
+
 void ipc_rx_counts(const struct ipc_rx *rx, struct ipc_rx_counts *counts);
 
 #endif

@@ -25,6 +25,9 @@
 #define load(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define store(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 
+#define set_bits(p, v)		__atomic_fetch_or(p, v, __ATOMIC_SEQ_CST)
+#define clear_bits(p, v)	__atomic_fetch_and(p, ~(v), __ATOMIC_SEQ_CST)	/* what was set */
+
 static void die(const char *what)
 {
 	perror(what);
@@ -39,11 +42,12 @@ uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---- */
 
 static char *reserve_space(size_t size)
 {
-	char *space = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	char *space = mmap(NULL, size, PROT_NONE, flags, -1, 0);
 
 	if (space == MAP_FAILED)
 		die("mmap");
@@ -82,7 +86,7 @@ static void free_region(char *own, size_t size, int fd)
 	close(fd);
 }
 
-/* ---- lines and predicates; all below with the lock held ----------------------------------------- */
+/* ---- lines and predicates; all below with the lock held ---- */
 
 struct msgc_line *line_of_peer(const struct peer *peer)
 {
@@ -201,9 +205,10 @@ static void wake(struct peer *peer)
 static void arm(struct peer *peer)
 {
 	if (peer->rx)
-		__atomic_fetch_or(&peer->chan->status->armed, 1ULL << peer->index, __ATOMIC_SEQ_CST);
+		set_bits(&peer->chan->status->armed, 1ULL << peer->index);
 	else
-		__atomic_store_n(&line_of_peer(peer)->space_at, load(&control_of(peer)->need), __ATOMIC_SEQ_CST);
+		__atomic_store_n(&line_of_peer(peer)->space_at, load(&control_of(peer)->need),
+				 __ATOMIC_SEQ_CST);
 }
 
 /* Membership has changed: everybody looks again. */
@@ -225,7 +230,8 @@ static void revoke_ring(struct peer *sender)
 
 	__atomic_store_n(&line->state, MSGC_REVOKED, __ATOMIC_SEQ_CST);
 	if (!ONE_VIEW) {
-		map_over(chan->data + n * 2 * chan->ring_max, -1, 2 * sender->map.ring, 1, PROT_READ);
+		map_over(chan->data + n * 2 * chan->ring_max, -1, 2 * sender->map.ring, 1,
+			 PROT_READ);
 		map_over(chan->controls + n * FAKE_PAGE, -1, FAKE_PAGE, 1, PROT_READ);
 	}
 	chan->peer[sender->index] = NULL;
@@ -244,7 +250,7 @@ static void revoke_drained(struct chan *chan)
 	}
 }
 
-/* ---- commands ---------------------------------------------------------------------------------- */
+/* ---- commands ---- */
 
 static int fake_kick(void *ctx)
 {
@@ -256,15 +262,17 @@ static int fake_kick(void *ctx)
 	for (uint32_t r = 0; peer->tx && r < chan->max_receivers; r++) {
 		uint64_t bit = line_of_peer(peer)->receivers & 1ULL << r;
 
-		if (__atomic_fetch_and(&chan->status->armed, ~bit, __ATOMIC_SEQ_CST) & bit && chan->peer[r])
+		if (clear_bits(&chan->status->armed, bit) & bit && chan->peer[r])
 			wake(chan->peer[r]);
 	}
 	for (uint32_t n = 0; peer->rx && n < chan->max_senders; n++) {
 		struct peer *sender = sender_at(chan, n);
 
-		if (sender && line_of_peer(sender)->space_at && !is_departed(line_of_peer(sender)) &&
-		    smallest_head(sender) >= line_of_peer(sender)->space_at) {
-			store(&line_of_peer(sender)->space_at, 0ULL);
+		struct msgc_line *line = sender ? line_of_peer(sender) : NULL;
+
+		if (sender && line->space_at && !is_departed(line) &&
+		    smallest_head(sender) >= line->space_at) {
+			store(&line->space_at, 0ULL);
 			wake(sender);
 		}
 	}
@@ -333,7 +341,7 @@ static int fake_refuse(void *ctx, uint32_t id)
 		struct peer *sender = peer->tx ? peer : other, *receiver = peer->tx ? other : peer;
 
 		peer->refusals++;
-		__atomic_fetch_and(&line_of_peer(sender)->receivers, ~(1ULL << receiver->index), __ATOMIC_SEQ_CST);
+		clear_bits(&line_of_peer(sender)->receivers, 1ULL << receiver->index);
 		next_generation(chan);
 		err = 0;
 	}
@@ -341,9 +349,13 @@ static int fake_refuse(void *ctx, uint32_t id)
 	return err;
 }
 
-static const struct ipc_ring_ops fake_ops = { .wait = fake_wait, .kick = fake_kick, .refuse = fake_refuse };
+static const struct ipc_ring_ops fake_ops = {
+	.wait = fake_wait,
+	.kick = fake_kick,
+	.refuse = fake_refuse,
+};
 
-/* ---- joining and leaving ----------------------------------------------------------------------- */
+/* ---- joining and leaving ---- */
 
 /* The index that has been free for longest. */
 static uint32_t free_index(const struct chan *chan, uint32_t from, uint32_t n)
@@ -421,8 +433,8 @@ static void take_part(struct peer *receiver)
 
 	for (uint32_t n = 0; n < chan->max_senders; n++)
 		if (sender_at(chan, n))
-			__atomic_fetch_or(&line_of_peer(sender_at(chan, n))->receivers, 1ULL << receiver->index,
-					  __ATOMIC_SEQ_CST);
+			set_bits(&line_of_peer(sender_at(chan, n))->receivers,
+				 1ULL << receiver->index);
 	store(&chan->status->tethered, chan->status->tethered | 1ULL << receiver->index);
 }
 
@@ -437,7 +449,8 @@ struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin)
 	}
 	peer = new_peer(chan, free_index(chan, 0, chan->max_receivers));
 	peer->map.number = peer->index;
-	peer->own = new_region(chan->slots + peer->index * chan->slots_size, chan->slots_size, 1, &peer->fd_own);
+	peer->own = new_region(chan->slots + peer->index * chan->slots_size, chan->slots_size, 1,
+			       &peer->fd_own);
 	peer->own_size = chan->slots_size;
 	peer->map.own = peer->own;
 	peer->map.data = chan->data;
@@ -485,7 +498,7 @@ static void leave_receiver(struct peer *peer)
 		if (!sender)
 			continue;
 		settle_pair(peer, sender);
-		__atomic_fetch_and(&line_of_peer(sender)->receivers, ~bit, __ATOMIC_SEQ_CST);
+		clear_bits(&line_of_peer(sender)->receivers, bit);
 	}
 	chan->peer[peer->index] = NULL;
 	chan->freed[peer->index] = ++chan->frees;
@@ -551,8 +564,8 @@ struct chan *chan_new(uint32_t max_senders, uint64_t ring_max)
 	chan->max_senders = max_senders;
 	chan->max_receivers = 8;
 	chan->ring_max = ring_max;
-	chan->slots_size = (sizeof(struct msgc_slots) + max_senders * sizeof(struct msgc_slot) + FAKE_PAGE - 1) /
-		FAKE_PAGE * FAKE_PAGE;
+	chan->slots_size = sizeof(struct msgc_slots) + max_senders * sizeof(struct msgc_slot);
+	chan->slots_size = (chan->slots_size + FAKE_PAGE - 1) / FAKE_PAGE * FAKE_PAGE;
 	chan->status = aligned_alloc(64, FAKE_PAGE + lines * sizeof(struct msgc_line));
 	memset(chan->status, 0, FAKE_PAGE + lines * sizeof(struct msgc_line));
 	chan->status->max_senders = max_senders;

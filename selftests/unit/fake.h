@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fake.h - a kernel over plain memory: one ring channel whose endpoints are engines of this process.
+ * fake.h - a kernel over plain memory: one ring channel, its endpoints engines of this process.
  *
  * It follows the protocol where it concerns the engines: lines and generation, arming, waiting and
- * kicking, space, death, takeover, refusal, revocation. Whoever sleeps here wakes only when somebody
- * wakes it: a kick that the engine forgets shows as a hang.
+ * kicking, space, death, takeover, refusal, revocation. Whoever sleeps here wakes only when
+ * somebody wakes it: a kick that the engine forgets shows as a hang.
  */
 #ifndef UNIT_FAKE_H
 #define UNIT_FAKE_H
@@ -20,7 +20,7 @@
 struct peer;
 
 struct chan {
-	pthread_mutex_t lock;		/* what only the kernel writes; joining, leaving, sleeping */
+	pthread_mutex_t lock;		/* what the kernel writes; joining, leaving, sleeping */
 	pthread_cond_t woken;
 	uint32_t max_senders, max_receivers;
 	uint64_t ring_max, slots_size;
@@ -51,7 +51,8 @@ struct chan *chan_new(uint32_t max_senders, uint64_t ring_max);
 void chan_free(struct chan *chan);	/* with all its endpoints */
 
 struct peer *join_sender(struct chan *chan, uint64_t ring, unsigned int spin);
-struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin);	/* NULL: there is one */
+/* NULL: there is one already. */
+struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin);
 void leave(struct peer *peer, uint8_t state);		/* MSGC_LEFT or MSGC_DIED */
 void drop_ring(struct peer *peer);			/* of a departed sender, undrained: EVICT */
 void peer_free(struct peer *peer);			/* after leave */

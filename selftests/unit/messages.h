@@ -56,8 +56,8 @@ static inline int send_one(struct peer *sender, uint32_t len, uint64_t number)
 
 static inline bool is_number(const struct ipc_msg *msg, uint64_t number)
 {
-	return msg->cookie == number && msg->type == (uint32_t)number && msg->format == (uint8_t)number &&
-		is_filled(msg->data, msg->len, number);
+	return msg->cookie == number && msg->type == (uint32_t)number &&
+		msg->format == (uint8_t)number && is_filled(msg->data, msg->len, number);
 }
 
 static inline int recv_now(struct peer *receiver, struct ipc_msg *msgs, unsigned int n)

@@ -2,8 +2,8 @@
 /*
  * ring_hostile - peers that write anything, at rest and while the other side works.
  *
- * Every region lies between pages that cannot be touched, and receivers see senders' pages read-only:
- * an access outside ends the program.
+ * Every region lies between pages that cannot be touched, and receivers see senders' pages
+ * read-only: an access outside ends the program.
  */
 #include "messages.h"
 
@@ -12,6 +12,8 @@
 #include <stdio.h>
 
 #define RING 4096U
+
+#define store(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 static struct chan *chan;
 static struct peer *liar, *honest, *rx;
@@ -116,34 +118,38 @@ static void bad_lows(void)
 	}
 }
 
-static void damage(struct msgc_record *record, unsigned int how)
-{
-	switch (how) {
-	case 0: record->check ^= 1; return;
-	case 1: record->check = 0; return;
-	case 2: record->len = 65; return;
-	case 3: record->len = ~0U; return;
-	case 4: record->len = RING; return;
-	case 5: record->span_flags = 0; break;
-	case 6: record->span_flags = 4; break;			/* beyond the tail */
-	case 7: record->span_flags = 0x3ffffff; break;
-	case 8: record->span_flags = 1 | MSGC_R_PAD | MSGC_R_EXT; break;
-	case 9: record->span_flags |= MSGC_R_SEALED; break;
-	case 10: record->span_flags |= 1U << 31; break;
-	case 11: record->span_flags = MSGC_R_PAD; break;
-	case 12: record->span_flags = 4 | MSGC_R_PAD; break;
-	case 13: record->span_flags = 1; break;			/* shorter than its message */
-	}
-	record->check = (uint32_t)(2 * 96 >> 5) ^ record->span_flags;
-}
+/* For a record of 64 bytes, the last before the tail; `check` 0: as it must be for span_flags. */
+static const struct msgc_record bad_header[] = {
+	{ .len = 64, .span_flags = 3, .check = 1 },
+	{ .len = 64, .span_flags = 3, .check = (2 * 96 >> 5) ^ 3 ^ 1 },
+	{ .len = 65, .span_flags = 3 },
+	{ .len = RING, .span_flags = 3 },
+	{ .len = ~0U, .span_flags = 3 },
+	{ .len = 0, .span_flags = 0 },
+	{ .len = 64, .span_flags = 1 },
+	{ .len = 64, .span_flags = 4 },			/* beyond the tail */
+	{ .len = 64, .span_flags = 0x3ffffff },
+	{ .len = 0, .span_flags = MSGC_R_PAD },
+	{ .len = 0, .span_flags = MSGC_R_PAD | 4 },
+	{ .len = 0, .span_flags = MSGC_R_PAD | MSGC_R_EXT | 1 },
+	{ .len = 64, .span_flags = MSGC_R_SEALED | 3 },
+	{ .len = 64, .span_flags = 1U << 31 | 3 },
+};
 
 static void bad_headers(void)
 {
-	for (unsigned int how = 0; how < 14; how++) {
+	for (unsigned int i = 0; i < sizeof(bad_header) / sizeof(*bad_header); i++) {
+		struct msgc_record *record;
+
 		begin();
-		for (uint64_t i = 0; i < 3; i++)
-			CHECK_EQ(send_one(liar, 64, i), 0);
-		damage(record_at(2 * 96), how);
+		for (uint64_t n = 0; n < 3; n++)
+			CHECK_EQ(send_one(liar, 64, n), 0);
+		record = record_at(2 * 96);
+		record->len = bad_header[i].len;
+		record->span_flags = bad_header[i].span_flags;
+		record->check = bad_header[i].check;
+		if (!record->check)
+			record->check = (2 * 96 >> 5) ^ record->span_flags;
 		expect_refusal(2);
 		end();
 	}
@@ -200,7 +206,7 @@ static void being_refused_is_heard_once(void)
 	end();
 }
 
-/* A refused sender's index passes to another before the application has heard: it hears all the same. */
+/* A refused sender's ring goes before the application has heard: it hears all the same. */
 static void a_report_outlives_its_ring(void)
 {
 	struct ipc_msg msg[2];
@@ -256,7 +262,7 @@ static void pads_for_ever_do_not_hold_up_a_look(void)
 	end();
 }
 
-/* ---- while it works: until enough has happened -------------------------------------------------- */
+/* ---- while it works: until enough has happened ---- */
 
 #define LONG_ENOUGH	60000000000ULL	/* to know that it will not */
 
@@ -276,17 +282,20 @@ static void write_header(uint64_t pos, uint32_t span_flags, uint32_t len)
 {
 	__u64 *words = (__u64 *)record_at(pos);
 
-	__atomic_store_n(&words[0], (uint64_t)span_flags << 32 | len, __ATOMIC_RELAXED);
-	__atomic_store_n(&words[1], (uint64_t)((uint32_t)(pos >> 5) ^ span_flags) << 32, __ATOMIC_RELAXED);
+	uint64_t check = (uint32_t)(pos >> 5) ^ span_flags;
+
+	store(&words[0], (uint64_t)span_flags << 32 | len);
+	store(&words[1], check << 32);
 }
 
-/* Some sound records, so that the receiver gets far; then, while it reads, some that are nearly so. */
+/* Sound records, so that the receiver gets far; then, while it reads, some that are nearly so. */
 static uint64_t append_records(uint64_t *random, uint64_t tail)
 {
 	for (unsigned int n = next_random(random) % 8; n > 0; n--) {
 		uint32_t units = 1 + next_random(random) % 20;
+		uint32_t pad = next_random(random) % 8 ? 0 : MSGC_R_PAD;
 
-		write_header(tail, units | (next_random(random) % 8 ? 0 : MSGC_R_PAD), 32 * (units - 1));
+		write_header(tail, units | pad, 32 * (units - 1));
 		tail += 32 * units;
 	}
 	__atomic_store_n(tail_of(liar), tail, __ATOMIC_RELEASE);
@@ -296,8 +305,10 @@ static uint64_t append_records(uint64_t *random, uint64_t tail)
 static void scribble_record(uint64_t *random, uint64_t tail)
 {
 	uint64_t pos = (tail - 32 * (next_random(random) % 128)) & ~31ULL;
-	uint32_t span_flags = next_random(random) % 16 ? next_random(random) % 40 : next_random(random);
+	uint32_t span_flags = next_random(random);
 
+	if (next_random(random) % 16)
+		span_flags %= 40;
 	write_header(pos, span_flags, next_random(random) % (40 * 32));
 }
 
@@ -312,8 +323,8 @@ static void *scribble_on_sender(void *stop)
 
 		if (tail < head || tail - head > RING || next_random(&random) % 100 == 0)
 			tail = head;
-		__atomic_store_n(&control_of(liar)->low, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(tail_of(liar), tail, __ATOMIC_RELAXED);
+		store(&control_of(liar)->low, 0);
+		store(tail_of(liar), tail);
 		if (tail - head >= RING / 2) {
 			sched_yield();
 			continue;
@@ -322,19 +333,20 @@ static void *scribble_on_sender(void *stop)
 		if (next_random(&random) % 4 == 0)
 			scribble_record(&random, tail);
 		if (next_random(&random) % 64 == 0) {
-			__atomic_store_n(&control_of(liar)->low, any_value(&random, tail), __ATOMIC_RELAXED);
-			__atomic_store_n(tail_of(liar), any_value(&random, tail), __ATOMIC_RELAXED);
+			store(&control_of(liar)->low, any_value(&random, tail));
+			store(tail_of(liar), any_value(&random, tail));
 		}
 	}
 	return NULL;
 }
 
-/* Whatever comes: inside the liar's ring, or from the honest one and right. Returns whether it is the liar's. */
+static _Atomic uint64_t bytes_seen;	/* so that each is read */
+
+/* Whatever comes: inside the liar's ring, or honest and right. Returns whether it is the liar's. */
 static bool check_message(const struct ipc_msg *msg, uint64_t *next_honest)
 {
 	const char *window = chan->data + liar->map.number * 2 * chan->ring_max;
 	const char *data = msg->data;
-	volatile uint8_t sum = 0;
 
 	if (msg->peer == honest->map.id) {
 		CHECK(is_number(msg, (*next_honest)++));
@@ -342,7 +354,7 @@ static bool check_message(const struct ipc_msg *msg, uint64_t *next_honest)
 	}
 	CHECK(data >= window && msg->len <= RING && data + msg->len <= window + 2 * RING);
 	for (uint32_t i = 0; i < msg->len; i++)
-		sum = (uint8_t)(sum + data[i]);
+		bytes_seen += (uint8_t)data[i];
 	return true;
 }
 
@@ -400,11 +412,12 @@ static void *scribble_on_receiver(void *stop)
 		struct msgc_slot *slot = slot_of(rx, liar);
 		uint64_t tail = __atomic_load_n(tail_of(liar), __ATOMIC_RELAXED);
 
-		__atomic_store_n(&slot->head, any_value(&random, tail), __ATOMIC_RELAXED);
-		if (next_random(&random) % 4 == 0)
-			__atomic_store_n(&slot->gen, next_random(&random) % 4 ? line_of_peer(liar)->since : next_random(&random),
-					 __ATOMIC_RELEASE);
-		__atomic_store_n(&slot->taken, any_value(&random, tail), __ATOMIC_RELAXED);
+		store(&slot->head, any_value(&random, tail));
+		store(&slot->taken, any_value(&random, tail));
+		if (next_random(&random) % 8 == 0)
+			store(&slot->gen, next_random(&random));
+		else
+			store(&slot->gen, line_of_peer(liar)->since);
 	}
 	return NULL;
 }
@@ -423,7 +436,7 @@ static void a_receiver_that_changes_everything_meanwhile(void)
 		CHECK(err == 0 || err == -EAGAIN || err == -EPROTO);
 		sent += err == 0;
 		CHECK(ipc_tx_publish(liar->tx) == 0);
-		CHECK(control_of(liar)->low >= low);		/* never back, never beyond the tail */
+		CHECK(control_of(liar)->low >= low);	/* never back, never beyond the tail */
 		low = control_of(liar)->low;
 		CHECK(low <= *tail_of(liar));
 		CHECK(*tail_of(liar) - low <= RING);
@@ -438,7 +451,8 @@ static void a_receiver_that_changes_everything_meanwhile(void)
 	}
 	atomic_store(&stop, true);
 	pthread_join(thread, NULL);
-	printf("# %llu messages, %llu refusals\n", (unsigned long long)sent, (unsigned long long)refused);
+	printf("# %llu messages, %llu refusals\n", (unsigned long long)sent,
+	       (unsigned long long)refused);
 	CHECK(sent >= 20000);
 	CHECK(refused >= 10000);
 	end();

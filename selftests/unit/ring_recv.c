@@ -57,7 +57,8 @@ static void release_refuses_what_is_not_borrowed(void)
 	CHECK_EQ(recv_now(rx, msg, 3), 3);
 	CHECK_EQ(ipc_rx_release(rx->rx, &zero, 1), -EINVAL);
 	CHECK_EQ(ipc_rx_release(stranger->rx, msg, 1), -EINVAL);
-	twice[0] = twice[1] = msg[0];
+	twice[0] = msg[0];
+	twice[1] = msg[0];
 	CHECK_EQ(ipc_rx_release(rx->rx, twice, 2), -EINVAL);
 	CHECK_EQ(slot_of(rx, tx)->head, 0);
 	CHECK_EQ(ipc_rx_release(rx->rx, twice, 1), 0);
@@ -66,7 +67,7 @@ static void release_refuses_what_is_not_borrowed(void)
 	CHECK_EQ(ipc_rx_release(rx->rx, msg, 0), 0);
 	CHECK_EQ(ipc_rx_release(rx->rx, &msg[1], 2), 0);
 	CHECK_EQ(slot_of(rx, tx)->head, 3 * 160);
-	/* The place of a released message is used again: the old name must not release the new one. */
+	/* The place of a released message is used again: the old name must not release the new. */
 	CHECK_EQ(send_one(tx, 100, 9), 0);
 	CHECK_EQ(recv_now(rx, twice, 1), 1);
 	CHECK_EQ(ipc_rx_release(rx->rx, msg, 3), -EINVAL);
@@ -125,7 +126,8 @@ static void too_much_is_held(void)
 	CHECK_EQ(recv_now(rx, msg, IPC_RX_BORROWED + 1), IPC_RX_BORROWED);
 	CHECK_EQ(ipc_rx_recv(rx->rx, &msg[IPC_RX_BORROWED], 1, IPC_FOREVER), -ENOBUFS);
 	CHECK_EQ(ipc_rx_release(rx->rx, &msg[500], 1), 0);
-	CHECK_EQ(recv_now(rx, &msg[500], 1), -ENOBUFS);	/* acknowledged as a prefix: its place is still needed */
+	/* Acknowledged as a prefix: the place is still needed. */
+	CHECK_EQ(recv_now(rx, &msg[500], 1), -ENOBUFS);
 	CHECK_EQ(ipc_rx_release(rx->rx, &msg[0], 1), 0);
 	CHECK_EQ(recv_now(rx, &msg[0], 1), 1);
 	CHECK(is_number(&msg[0], IPC_RX_BORROWED));

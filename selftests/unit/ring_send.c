@@ -31,7 +31,8 @@ static void every_length_at_every_place(void)
 		CHECK_EQ(msg.cap, len);
 		CHECK_EQ((uintptr_t)msg.data % 32, 0);
 		fill(msg.data, len, len);
-		msg.cookie = msg.type = len;
+		msg.cookie = len;
+		msg.type = len;
 		msg.format = (uint8_t)len;
 		CHECK_EQ(ipc_tx_commit(tx->tx, &msg), 0);
 		CHECK_EQ(ipc_tx_publish(tx->tx), 0);
@@ -92,7 +93,8 @@ static void commit_in_any_order(void)
 	for (uint32_t i = 0; i < 3; i++) {
 		CHECK_EQ(ipc_tx_reserve(tx->tx, &msg[i], 100 * i, IPC_NOW), 0);
 		fill(msg[i].data, 100 * i, i);
-		msg[i].cookie = msg[i].type = i;
+		msg[i].cookie = i;
+		msg[i].type = i;
 		msg[i].format = (uint8_t)i;
 	}
 	CHECK_EQ(ipc_tx_commit(tx->tx, &msg[2]), 0);
@@ -246,7 +248,8 @@ static void own_reservations_in_the_way(void)
 	CHECK_EQ(send_one(tx, 1000, 1), 0);
 	CHECK_EQ(ipc_tx_reserve(tx->tx, &open, 1000, IPC_NOW), 0);
 	CHECK_EQ(ipc_tx_reserve(tx->tx, &msg, RING - 32, IPC_FOREVER), -EBUSY);
-	CHECK_EQ(ipc_tx_reserve(tx->tx, &msg, 2000, IPC_NOW), -EAGAIN);	/* the first one is in the way, not ours */
+	/* What is in the way here is not ours any more. */
+	CHECK_EQ(ipc_tx_reserve(tx->tx, &msg, 2000, IPC_NOW), -EAGAIN);
 	CHECK_EQ(recv_one(rx, 1), 1);
 	CHECK_EQ(ipc_tx_reserve(tx->tx, &msg, 2000, IPC_FOREVER), 0);
 	end();
@@ -407,7 +410,7 @@ static void a_refused_pair_is_no_endless_wait(void)
 	CHECK_EQ(send_one(tx, 2000, 2), -EPROTO);	/* never looked again before the refusal */
 	CHECK_EQ(put_until(tx, 2000, 2, IPC_FOREVER), -EPROTO);
 	leave(rx, MSGC_LEFT);
-	CHECK_EQ(send_one(tx, 2000, 2), 0);		/* what was released before it left counts */
+	CHECK_EQ(send_one(tx, 2000, 2), 0);	/* what was released before it left counts */
 	CHECK_EQ(send_one(tx, 2100, 3), -EAGAIN);	/* somebody may come */
 	heir = join_receiver(chan, 0, 0);
 	CHECK_EQ(recv_one(heir, 2), 1);

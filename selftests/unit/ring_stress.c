@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * ring_stress - engines in threads, through rings that are far too small, so that both sides sleep all the
- * time. Every byte, every number and the order are checked; a lost wake-up is a hang, ended by the alarm.
+ * ring_stress - engines in threads, through rings that are far too small, so that both sides sleep
+ * all the time. Every byte, every number and the order are checked; a lost wake-up is a hang, ended
+ * by the alarm.
  */
 #define _DEFAULT_SOURCE
 #include "messages.h"
@@ -42,7 +43,8 @@ static void *sender_thread(void *arg)
 	return NULL;
 }
 
-static void begin(unsigned int senders, uint64_t n, uint32_t ring, unsigned int spin, pthread_t *thread)
+static void begin(unsigned int senders, uint64_t n, uint32_t ring, unsigned int spin,
+		  pthread_t *thread)
 {
 	per_sender = n;
 	longest = ring / 3;
@@ -81,7 +83,8 @@ static void check(const struct ipc_msg *msg, uint64_t *next)
 }
 
 /* One receiver to the end of the stream. It borrows a few and gives them back in any order. */
-static void stress(unsigned int senders, uint64_t n, uint32_t ring, unsigned int spin, unsigned int batch)
+static void stress(unsigned int senders, uint64_t n, uint32_t ring, unsigned int spin,
+		   unsigned int batch)
 {
 	uint64_t next[MAX_SENDERS] = { 0 }, random = 7;
 	pthread_t thread[MAX_SENDERS];
@@ -117,7 +120,8 @@ static uint64_t sum(const uint64_t *counts)
 /* Receivers that die one after the other, each with something borrowed. */
 static void stress_takeover(unsigned int senders, uint64_t n, uint32_t ring)
 {
-	uint64_t next[MAX_SENDERS] = { 0 }, acked[MAX_SENDERS] = { 0 }, seen[MAX_SENDERS] = { 0 }, random = 9;
+	uint64_t next[MAX_SENDERS] = { 0 }, acked[MAX_SENDERS] = { 0 }, seen[MAX_SENDERS] = { 0 };
+	uint64_t random = 9;
 	pthread_t thread[MAX_SENDERS];
 	unsigned int deaths = 0;
 

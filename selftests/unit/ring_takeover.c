@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* ring_takeover - a receiver dies, another one goes on: nothing lost, what comes again is flagged. */
+/* ring_takeover - a receiver dies, another goes on: nothing lost, what comes again is flagged. */
 #include "messages.h"
 
 #include <errno.h>
@@ -67,8 +67,9 @@ static void attempts_count_who_held_the_first(void)
 	expect(1, 0, 0);
 	for (uint16_t n = 1; n < 5; n++) {
 		succeed();
-		expect(0, IPC_F_REDELIVERED, n);	/* 1 had been taken by the first: flagged for the last, too */
+		expect(0, IPC_F_REDELIVERED, n);
 	}
+	/* Taken by the first only, but that counts. */
 	expect(1, IPC_F_REDELIVERED, 4);
 	expect(2, 0, 0);
 	end();
@@ -112,7 +113,7 @@ static void nothing_is_lost_over_many_successors(void)
 	end();
 }
 
-/* A predecessor that left rubbish: the successor goes on at a known start, and nobody is refused. */
+/* A predecessor left rubbish: the successor goes on at a known start, and nobody is refused. */
 static void rubbish_left_behind_frames_nobody(void)
 {
 	struct ipc_msg msg;
@@ -124,7 +125,7 @@ static void rubbish_left_behind_frames_nobody(void)
 	expect(0, 0, 0);
 	slot_of(rx, tx)->head = 64;			/* inside the first */
 	succeed();
-	CHECK_EQ(recv_one(rx, 0), -EAGAIN);		/* low is below that: only the tail is known */
+	CHECK_EQ(recv_one(rx, 0), -EAGAIN);	/* low is below that: only the tail is known */
 	CHECK_EQ(send_one(tx, 10, 3), 0);
 	CHECK_EQ(recv_now(rx, &msg, 1), 1);
 	CHECK(is_number(&msg, 3));

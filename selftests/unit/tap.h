@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tap.h - test programs that print TAP: a point per test function, each failed check with its line. */
+/* tap.h - tests that print TAP: a point per test function, each failed check with its line. */
 #ifndef UNIT_TAP_H
 #define UNIT_TAP_H
 
@@ -35,7 +35,8 @@ static unsigned int tap_points, tap_bad;
 		tap_points++;							\
 		if (atomic_load(&tap_failed))					\
 			tap_bad++;						\
-		printf("%s %u - %s\n", atomic_load(&tap_failed) ? "not ok" : "ok", tap_points, #test);	\
+		printf("%s %u - %s\n", atomic_load(&tap_failed) ? "not ok" : "ok",	\
+		       tap_points, #test);						\
 		fflush(stdout);							\
 	} while (0)
 
