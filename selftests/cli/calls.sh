@@ -114,15 +114,22 @@ calls_without_a_server() {
 	expect 1 m call --need-server /none x
 }
 
+# hang: a command for serve that says when it has begun.
+hang='touch taken; exec sleep 20'
+
 calls_that_may_have_been_executed() {
 	m create -m rendezvous /t
-	msgchan serve /t -- sleep 20 &
-	server=$!
-	expect 6 m call -t 0.5 /t x
+	msgchan serve /t -- sh -c "$hang" &
+	expect 6 m call -t 1 /t x
+	has taken ''
 	said 'may have been executed'
-	m call /t x >out 2>err &
+	kill -9 $!
+	rm taken
+	msgchan serve /t -- sh -c "$hang" &
+	server=$!
+	m call /t x 2>err &
 	call=$!
-	sleep 0.5
+	soon test -e taken
 	kill -9 $server
 	ended $call 6
 	said 'may have been executed'
@@ -131,14 +138,12 @@ calls_that_may_have_been_executed() {
 
 redelivered_call() {
 	m create -m rendezvous --many-servers --redeliver /t
-	msgchan serve /t -- sleep 20 &
+	msgchan serve /t -- sh -c "$hang" &
 	server=$!
-	soon waiting_peer /t server
 	m call /t x >out1 &
 	call=$!
-	sleep 0.5
+	soon test -e taken
 	m serve /t -n 1 -- sh -c 'echo attempts $MSGCHAN_ATTEMPTS' &
-	sleep 0.5
 	kill -9 $server
 	ended $call 0
 	is "$(cat out1)" "attempts 1"
@@ -147,18 +152,28 @@ redelivered_call() {
 
 serve_ends_cleanly() {
 	for sig in TERM INT; do
-		sh -c 'trap - INT; exec msgchan serve -c /t -- sleep 20' &
+		# a background process of a shell ignores SIGINT
+		sh -c 'trap - INT; exec msgchan serve -c /t -- sh -c "$1"' - "$hang" &
 		pid=$!
-		soon waiting_peer /t server
-		m call /t x >/dev/null 2>&1 &
+		m call --wait /t x 2>err &
 		call=$!
-		sleep 0.5
+		soon test -e taken
 		kill -$sig $pid
 		ended $pid 0
 		ended $call 8
+		said 'status 143'
+		rm taken
 		ps -o args >out
 		lacks out '^sleep 20'
 	done
+}
+
+# A command that closes its output and goes on is held to its time as well.
+command_without_output() {
+	m create -m rendezvous /t
+	m serve /t -t 1 -n 1 -- sh -c 'exec >&- 2>&-; sleep 20' &
+	expect 8 m call /t x
+	said 'status 124'
 }
 
 one_way_messages() {
@@ -199,7 +214,7 @@ endpoints_survive_commands() {
 all="
 echo_text_command command_knows_who_calls results_of_commands too_long_request
 calls_by_line_in_order many_calls first_failure_ends_the_lines calls_without_a_server
-calls_that_may_have_been_executed redelivered_call serve_ends_cleanly one_way_messages
+calls_that_may_have_been_executed redelivered_call serve_ends_cleanly command_without_output one_way_messages
 wrong_mode endpoints_survive_commands
 "
 run_tests "$@"

@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,8 +20,8 @@ extern char **environ;
 struct command {
 	pid_t pid;
 	uint64_t deadline;
-	int out;			/* its output, or -1 for a one-way message */
-	bool killed;			/* it took too long */
+	int out;			/* its output */
+	bool late;			/* it took too long, and was killed */
 };
 
 /* The request as a file: neither side waits for the other, however much they write. */
@@ -56,8 +57,7 @@ static int spawn(char **argv, int in, int out, pid_t *pid)
 	posix_spawnattr_setsigdefault(&attr, &defaults);
 	posix_spawn_file_actions_init(&files);
 	posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-	if (out >= 0)
-		posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
 	err = posix_spawnp(pid, argv[0], &files, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attr);
@@ -67,11 +67,11 @@ static int spawn(char **argv, int in, int out, pid_t *pid)
 /* Starts it, with only our end of the pipe left open here. */
 static int start(struct command *c, char **argv, const struct ipc_msg *req)
 {
-	int in = request_file(req), out[2] = { -1, -1 }, err;
+	int in = request_file(req), out[2], err;
 
 	if (in < 0)
 		return in;
-	if (!(req->flags & IPC_F_ONEWAY) && pipe2(out, O_CLOEXEC)) {
+	if (pipe2(out, O_CLOEXEC)) {
 		err = -errno;
 		close(in);
 		return err;
@@ -85,54 +85,61 @@ static int start(struct command *c, char **argv, const struct ipc_msg *req)
 	return err;
 }
 
-static int milliseconds(const struct command *c)
+/* Something happens at @fd. Time, or a signal to stop, ends the command, so that it does. */
+static void wait_for(struct command *c, int fd)
 {
 	uint64_t now = now_ns();
+	struct timespec left = timespec_of(c->deadline > now ? c->deadline - now : 0);
+	int n = wait_ready(fd, POLLIN, c->deadline == IPC_FOREVER ? NULL : &left);
 
-	if (c->deadline == IPC_FOREVER)
-		return -1;
-	return c->deadline > now ? (int)((c->deadline - now) / 1000000 % 1000000000) + 1 : 0;
-}
-
-/* Output is there, or its end. Time, or a signal to stop, ends the command and so its output. */
-static void wait_for_output(struct command *c)
-{
-	struct pollfd p = { .fd = c->out, .events = POLLIN };
-	int n = poll(&p, 1, c->killed ? -1 : milliseconds(c));
-
+	if (n > 0)
+		return;
 	if (n == 0) {
-		c->killed = true;
-		kill(-c->pid, SIGKILL);
-	} else if (n < 0 && stopped()) {
-		kill(-c->pid, SIGTERM);
+		c->late = true;
+		c->deadline = IPC_FOREVER;
 	}
+	kill(-c->pid, c->late ? SIGKILL : SIGTERM);
 }
 
-/* All output: up to @room bytes at @buf, the rest is thrown away. Returns how much there was. */
-static size_t read_output(struct command *c, char *buf, size_t room)
+/* A one-way message has no reply: the output goes where ours goes. */
+static void pass_on(const struct ipc_msg *req, char *data, size_t len)
 {
-	char rest[4096];
-	size_t len = 0;
+	struct iovec iov = { .iov_base = data, .iov_len = len };
+
+	if (req->flags & IPC_F_ONEWAY)
+		write_all(STDOUT_FILENO, &iov, 1);
+}
+
+/* All output: what fits into the reply goes there. Returns how much there was. */
+static size_t read_output(struct command *c, const struct ipc_msg *req)
+{
+	char *reply = req->reply, rest[4096];
+	size_t len = 0, room;
 	ssize_t n;
 
 	do {
-		wait_for_output(c);
-		if (len < room)
-			n = read(c->out, buf + len, room - len);
-		else
-			n = read(c->out, rest, sizeof(rest));
+		wait_for(c, c->out);
+		room = len < req->reply_cap ? req->reply_cap - len : 0;
+		n = read(c->out, room ? reply + len : rest, room ? room : sizeof(rest));
+		if (n > 0 && !room)
+			pass_on(req, rest, (size_t)n);
 		len += n > 0 ? (size_t)n : 0;
 	} while (n > 0 || (n < 0 && errno == EINTR));
 	return len;
 }
 
-static int finish(const struct command *c)
+/* It may go on without an output. */
+static int finish(struct command *c)
 {
-	int status = 0;
+	int fd = pidfd_open(c->pid, 0), status = 0;
 
+	if (fd >= 0) {
+		wait_for(c, fd);
+		close(fd);
+	}
 	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (c->killed)
+	if (c->late)
 		return RESULT_TIMEOUT;
 	return WIFSIGNALED(status) ? RESULT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
@@ -142,18 +149,18 @@ int command_run(char **argv, const struct ipc_msg *req, uint64_t timeout, uint32
 {
 	struct command c = { .deadline = timeout == TIME_FOREVER ? IPC_FOREVER : ipc_in(timeout) };
 	int err = start(&c, argv, req), result;
-	size_t n = 0;
+	size_t n;
 
 	*len = 0;
 	if (err) {
 		notice("cannot run %s: %s", argv[0], strerror(-err));
 		return err == -ENOENT ? RESULT_NO_COMMAND : RESULT_CANNOT_RUN;
 	}
-	if (c.out >= 0) {
-		n = read_output(&c, req->reply, req->reply_cap);
-		close(c.out);
-	}
+	n = read_output(&c, req);
+	close(c.out);
 	result = finish(&c);
+	if (req->flags & IPC_F_ONEWAY)
+		return result;
 	if (n > req->reply_cap) {
 		notice("the output of %s, %zu bytes, is longer than a reply may be, %u bytes",
 		       argv[0], n, req->reply_cap);

@@ -169,26 +169,17 @@ static ssize_t read_and_copy(struct sending *s)
 	return err ? err : n;
 }
 
-static void wait_for_input(void)
-{
-	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
-
-	poll(&p, 1, -1);
-}
-
 static int send_blocks(struct sending *s)
 {
 	ssize_t n;
 
 	do {
-		size_t ready = pending();
+		size_t ready;
 
-		if (!ready && !stopped()) {
-			wait_for_input();
-			ready = pending();
-		}
-		if (stopped())
-			return -EINTR;
+		n = wait_ready(STDIN_FILENO, POLLIN, NULL);
+		if (n < 0)
+			return (int)n;
+		ready = pending();
 		n = ready ? read_in_place(s, least(ready, s->block)) : read_and_copy(s);
 		if (n > 0) {
 			int err = publish(s);

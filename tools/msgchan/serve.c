@@ -108,9 +108,11 @@ static int serve_one(struct serving *s)
 		return 0;
 	if (n < 0)
 		return n;
+	if (req.flags & IPC_F_ONEWAY)
+		req.reply_cap = 0;
 	result = work(s, &req, &len);
 	s->left--;
-	return ipc_reply(s->ep, &req, req.flags & IPC_F_ONEWAY ? 0 : len, result);
+	return ipc_reply(s->ep, &req, len, result);
 }
 
 static int serve_all(struct serving *s)

@@ -2,6 +2,8 @@
 /*
  * SIGINT, SIGTERM and SIGHUP end a verb in good order: its wait returns -EINTR, it leaves.
  */
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -35,6 +37,29 @@ void stop_on_signals(struct ipc_endpoint *ep)
 int stopped(void)
 {
 	return stop_signal;
+}
+
+/*
+ * Waits until @fd is ready: 1, 0 after @timeout (NULL: none), -errno; -EINTR only if a signal asked to stop. Such a signal is
+ * delivered inside of the wait or seen before it, never missed between the two.
+ */
+int wait_ready(int fd, short events, const struct timespec *timeout)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	sigset_t stops, before;
+	int n = -1, err = EINTR;
+
+	sigemptyset(&stops);
+	sigaddset(&stops, SIGINT);
+	sigaddset(&stops, SIGTERM);
+	sigaddset(&stops, SIGHUP);
+	sigprocmask(SIG_BLOCK, &stops, &before);
+	while (n < 0 && err == EINTR && !stopped()) {
+		n = ppoll(&p, 1, timeout, &before);
+		err = errno;
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return n < 0 ? -err : n;
 }
 
 /* Die as the shell expects of who was told to stop. */

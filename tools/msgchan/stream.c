@@ -10,13 +10,6 @@
 
 #include "cli.h"
 
-static int wait_for(int fd, short events)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-
-	return poll(&p, 1, -1) < 0 ? -errno : 0;
-}
-
 static void advance(struct iovec **iov, unsigned int *n, size_t done)
 {
 	while (*n && done >= (*iov)->iov_len) {
@@ -43,27 +36,30 @@ int write_all(int fd, struct iovec *iov, unsigned int n)
 			advance(&iov, &n, (size_t)done);
 			continue;
 		}
-		err = errno == EAGAIN ? wait_for(fd, POLLOUT) : -errno;
-		if (err && (err != -EINTR || stopped()))
+		err = errno == EAGAIN ? wait_ready(fd, POLLOUT, NULL) : -errno;
+		if (err < 0 && (err != -EINTR || stopped()))
 			return err;
 	}
 	return 0;
 }
 
-/* One read, whatever signals come that do not ask to stop. */
+/* One read, once there is something: bytes, 0 at the end, -EINTR only where a signal asked to stop. */
 ssize_t read_some(int fd, void *buf, size_t room)
 {
-	for (;;) {
-		ssize_t n = read(fd, buf, room);
-		int err = n < 0 ? errno : 0;
+	int err = 0;
 
-		if (err == EAGAIN)
-			err = -wait_for(fd, POLLIN);
-		else if (!err)
+	while (err >= 0) {
+		ssize_t n;
+
+		err = wait_ready(fd, POLLIN, NULL);
+		if (err < 0)
+			break;
+		n = read(fd, buf, room);
+		if (n >= 0)
 			return n;
-		if (err && (err != EINTR || stopped()))
-			return -err;
+		err = errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	}
+	return err;
 }
 
 /* All that is left of @fd, in memory that the caller frees. */
