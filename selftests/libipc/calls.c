@@ -118,6 +118,7 @@ static void round_trip(void)
 	set_up();
 	check_echo(&copied);
 	CHECK(copied.data);				/* still the caller's */
+	CHECK_EQ(ipc_wait(client, IPC_IN, IPC_NOW), -EAGAIN);	/* taken notice of */
 	MUST(ipc_reserve(client, &placed, 5, IPC_NOW));
 	CHECK_EQ(placed.cap, SLOT);
 	memcpy(placed.data, "hello", 5);
