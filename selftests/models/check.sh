@@ -49,5 +49,5 @@ if [ $got = "$want" ]; then
 	rm -rf "$dir"
 	exit 0
 fi
-verdict FAIL "$figures: expected $want, see $dir (trail: pan -r)"
+verdict FAIL "$figures: expected $want (incomplete: out of memory or depth), see $dir (trail: pan -r)"
 exit 1
