@@ -58,7 +58,7 @@ static bool spin_until(struct spin *spin, bool (*ready)(void *), void *engine)
 {
 	for (unsigned int i = 0; i < spin->now; i++) {
 		if (ready(engine)) {
-			spin->now = MIN(2 * spin->now, spin->max);
+			spin->now += MIN(spin->now, spin->max - spin->now);
 			return true;
 		}
 		cpu_relax();

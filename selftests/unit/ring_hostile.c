@@ -84,14 +84,30 @@ static void bad_tails(void)
 	}
 }
 
-/* Beyond what is still held, though not beyond the size. */
+/* The records below a bad tail may be as sound as can be. */
+static void a_bad_tail_after_sound_records(void)
+{
+	begin();
+	for (uint64_t i = 0; i < 3; i++)
+		CHECK_EQ(send_one(liar, 64, i), 0);
+	*tail_of(liar) = 2 * 96 + 16;
+	expect_refusal(0);
+	end();
+}
+
+/* A sound record again, but it would lie over one that is still held. */
 static void a_tail_over_borrowed_records(void)
 {
+	struct msgc_record *record;
 	struct ipc_msg msg;
 
 	begin();
 	CHECK_EQ(send_one(liar, 10, 1), 0);
 	CHECK_EQ(recv_now(rx, &msg, 1), 1);
+	record = record_at(64);
+	record->len = RING - 64;
+	record->span_flags = (RING - 32) / 32;
+	record->check = (64 >> 5) ^ record->span_flags;
 	*tail_of(liar) = RING + 32;
 	expect_refusal(0);
 	CHECK(is_number(&msg, 1));
@@ -461,6 +477,7 @@ static void a_receiver_that_changes_everything_meanwhile(void)
 int main(void)
 {
 	RUN(bad_tails);
+	RUN(a_bad_tail_after_sound_records);
 	RUN(a_tail_over_borrowed_records);
 	RUN(bad_lows);
 	RUN(bad_headers);

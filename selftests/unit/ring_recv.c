@@ -52,6 +52,8 @@ static void release_refuses_what_is_not_borrowed(void)
 	tx = join_sender(chan, RING, 0);
 	second = chan_new(8, RING);
 	stranger = join_receiver(second, 0, 0);
+	CHECK_EQ(send_one(join_sender(second, RING, 0), 100, 0), 0);
+	CHECK_EQ(recv_now(stranger, twice, 1), 1);	/* its first, too */
 	for (uint64_t i = 0; i < 3; i++)
 		CHECK_EQ(send_one(tx, 100, i), 0);
 	CHECK_EQ(recv_now(rx, msg, 3), 3);

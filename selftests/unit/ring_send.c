@@ -492,6 +492,51 @@ static void low_is_always_a_record_start(void)
 	end();
 }
 
+/* Nor where a record started in an earlier round. */
+static void old_record_starts_are_forgotten(void)
+{
+	begin();
+	for (uint64_t i = 0; i < RING / 32; i++)
+		CHECK_EQ(send_one(tx, 0, i), 0);
+	for (uint64_t i = 0; i < RING / 32; i++)
+		CHECK_EQ(recv_one(rx, i), 1);
+	CHECK_EQ(send_one(tx, 2016, 1), 0);
+	CHECK_EQ(send_one(tx, 2016, 2), 0);
+	slot_of(rx, tx)->head = RING + 64;
+	CHECK_EQ(put(tx, 32, 3), 0);
+	CHECK_EQ(control_of(tx)->low, RING + 2048);
+	end();
+}
+
+/* What an attempt to raise the limit stored before the membership changed: a newcomer starts there. */
+static void positioning_is_a_release(void)
+{
+	chan = chan_new(4, RING);
+	tx = join_sender(chan, RING, 0);
+	for (uint64_t i = 0; i < 4; i++)
+		CHECK_EQ(send_one(tx, 992, i), 0);
+	CHECK_EQ(put(tx, 992, 4), -EAGAIN);
+	CHECK_EQ(events_of(tx), 0);
+	control_of(tx)->low = 1024;
+	rx = join_receiver(chan, 0, 0);
+	CHECK_EQ(rx->kicks, 1);
+	CHECK_EQ(put(tx, 992, 4), 0);
+	end();
+}
+
+static void a_waiter_is_kicked_once(void)
+{
+	begin();
+	for (uint64_t i = 0; i < 4; i++)
+		CHECK_EQ(send_one(tx, 0, i), 0);
+	for (uint64_t i = 0; i < 4; i++) {
+		line_of_peer(tx)->space_at = 64;
+		CHECK_EQ(recv_one(rx, i), 1);
+		CHECK_EQ(rx->kicks, i < 1 ? 0 : 1);	/* it is the second that reaches 64 */
+	}
+	end();
+}
+
 int main(void)
 {
 	RUN(every_length_at_every_place);
@@ -517,5 +562,8 @@ int main(void)
 	RUN(finish_abandons_what_is_open);
 	RUN(lying_heads_free_nothing);
 	RUN(low_is_always_a_record_start);
+	RUN(old_record_starts_are_forgotten);
+	RUN(positioning_is_a_release);
+	RUN(a_waiter_is_kicked_once);
 	return tap_done();
 }

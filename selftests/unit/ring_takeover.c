@@ -160,6 +160,25 @@ static void reading_goes_on_at_low(void)
 	end();
 }
 
+/* The same, stored only after the successor had looked for its start. */
+static void reading_goes_on_at_a_later_low(void)
+{
+	struct ipc_msg msg;
+
+	begin();
+	for (uint64_t i = 0; i < 3; i++)
+		CHECK_EQ(send_one(tx, 1000, i), 0);
+	expect(0, 0, 0);
+	slot_of(rx, tx)->head = 64;
+	succeed();
+	control_of(tx)->low = 1056;
+	CHECK_EQ(recv_now(rx, &msg, 1), 1);
+	CHECK(is_number(&msg, 1));
+	CHECK(msg.missed >= 1);
+	CHECK_EQ(rx->refusals, 0);
+	end();
+}
+
 /* Once a record was sound, the sender answers for those behind it. */
 static void a_second_bad_record_is_the_senders(void)
 {
@@ -202,6 +221,7 @@ int main(void)
 	RUN(nothing_is_lost_over_many_successors);
 	RUN(rubbish_left_behind_frames_nobody);
 	RUN(reading_goes_on_at_low);
+	RUN(reading_goes_on_at_a_later_low);
 	RUN(a_second_bad_record_is_the_senders);
 	RUN(a_departed_ring_is_taken_over);
 	return tap_done();
