@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * ring_bench - what a message costs in one thread that nobody waits for, beside a bare ring: one writer,
- * one reader, fixed slots, no header, no check, no barrier. Not a test: it prints nanoseconds.
+ * ring_bench - what a message costs in one thread that nobody waits for, beside a bare ring: one
+ * writer, one reader, fixed slots, no header, no check, no barrier. No test: it prints CPU time.
  */
 #include "messages.h"
 

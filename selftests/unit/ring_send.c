@@ -508,7 +508,7 @@ static void old_record_starts_are_forgotten(void)
 	end();
 }
 
-/* What an attempt to raise the limit stored before the membership changed: a newcomer starts there. */
+/* An attempt to raise the limit stored `low`, then the membership changed: newcomers start there. */
 static void positioning_is_a_release(void)
 {
 	chan = chan_new(4, RING);
