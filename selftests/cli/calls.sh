@@ -121,7 +121,7 @@ calls_that_may_have_been_executed() {
 	m create -m rendezvous /t
 	msgchan serve /t -- sh -c "$hang" &
 	expect 6 m call -t 1 /t x
-	has taken ''
+	holds -e taken
 	said 'may have been executed'
 	kill -9 $!
 	rm taken

@@ -11,7 +11,7 @@
 
 enum {
 	W_WHO, W_ROLE, W_STATE, W_PID, W_UID, W_GID, W_COMM, W_ID, W_RING, W_LAG, W_HIWAT, W_HELD,
-	W_LOST, W_REDELIV, W_REFUSED, W_KICKS, W_NEEDLESS, W_WAITS, W_TAIL, W_HEAD, W_AGE, N_COLUMNS
+	W_LOST, W_REFUSED, W_KICKS, W_NEEDLESS, W_WAITS, W_TAIL, W_HEAD, W_AGE, N_COLUMNS
 };
 
 static const struct column columns[] = {
@@ -28,11 +28,10 @@ static const struct column columns[] = {
 	[W_HIWAT] = { "HIWAT", COL_NUMBER | COL_CLAIMED | COL_MORE, "the highest LAG so far" },
 	[W_HELD] = { "HELD", COL_NUMBER, "bytes that a receiver has borrowed, calls being served" },
 	[W_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT, "messages that were dropped" },
-	[W_REDELIV] = { "REDELIV", COL_NUMBER | COL_ALERT, "messages or calls given again" },
 	[W_REFUSED] = { "REFUSED", COL_NUMBER | COL_ALERT, "peers lost by a broken protocol" },
 	[W_KICKS] = { "KICKS", COL_NUMBER, "wake-ups that it gave" },
 	[W_NEEDLESS] = { "NEEDLESS", COL_NUMBER | COL_MORE, "of these, with nobody asleep" },
-	[W_WAITS] = { "WAITS", COL_NUMBER, "times that it went to sleep" },
+	[W_WAITS] = { "WAITS", COL_NUMBER | COL_CLAIMED, "times that it waited for space" },
 	[W_TAIL] = { "TAIL", COL_NUMBER | COL_MORE, "position up to which it published" },
 	[W_HEAD] = { "HEAD", COL_NUMBER | COL_MORE, "position up to which all was released" },
 	[W_AGE] = { "AGE", COL_NUMBER, "since it attached" },
@@ -94,6 +93,7 @@ static void ring_figures(struct table *t, const struct msgc_peer *p)
 	table_size(t, W_LAG, p->tail - p->head);
 	table_size(t, W_HIWAT, p->hiwat);
 	table_count(t, W_LOST, p->lost);
+	table_count(t, W_WAITS, p->waits);
 	table_count(t, W_TAIL, p->tail);
 	table_count(t, W_HEAD, p->head);
 }
@@ -106,11 +106,9 @@ static void row(struct table *t, const struct msgc_peer *p, uint32_t mode)
 		ring_figures(t, p);
 	else
 		table_count(t, W_HELD, p->held);
-	table_count(t, W_REDELIV, p->redelivered);
 	table_count(t, W_REFUSED, p->refused);
 	table_count(t, W_KICKS, p->kicks);
 	table_count(t, W_NEEDLESS, p->needless);
-	table_count(t, W_WAITS, p->waits);
 }
 
 static int print(int fd, const char *name, const struct msgc_info *info,
