@@ -29,6 +29,18 @@ check ring "$sum" "$("$dir/ring" /example-ring 2>&1)"
 check call "$upper" "$("$dir/call" /example-call hello world 2>&1)"
 check usage 2 "$("$dir/ring" >/dev/null 2>&1; echo $?)"
 check missing "call: /nobody: timed out" "$("$dir/call" /nobody -c word 2>&1)"
+
+# the programs of the README
+"$dir/recv" >"$dir/hellos" &
+receiver=$!
+"$dir/send"
+check 'README: send' 0 $?
+wait $receiver
+check 'README: recv' "$(printf 'hello\nhello\nhello')" "$(cat "$dir/hellos")"
+"$dir/serve" &
+server=$!
+check 'README: ask' 42 "$("$dir/ask" 2>&1)"
+kill $server
 rm -r "$dir"
 echo "1..$count"
 exit $bad
