@@ -11,15 +11,15 @@
 echo_text_command() {
 	m create -m rendezvous /t
 	head -c 65536 /dev/urandom >data
-	m serve /t --echo -n 2 &
+	$M serve /t --echo -n 2 &
 	is "$(m call /t two words)" "two words"
 	m call /t <data >out1
 	same data out1
 	ended $! 0
-	m serve /t --reply 'always this' -n 1 &
+	$M serve /t --reply 'always this' -n 1 &
 	is "$(m call /t </dev/null)" "always this"
 	ended $! 0
-	m serve /t -n 3 -- tr a-z A-Z &
+	$M serve /t -n 3 -- tr a-z A-Z &
 	is "$(m call /t shout)" SHOUT
 	expect 0 m call -J --type 9 --cookie 5 /t json
 	is "$(json '"\(.result) \(.type) \(.cookie) \(.payload)"')" "0 9 5 JSON"
@@ -28,7 +28,7 @@ echo_text_command() {
 }
 
 command_knows_who_calls() {
-	m serve -c /t -n 1 -- sh -c 'echo $MSGCHAN_TYPE $MSGCHAN_UID $MSGCHAN_ATTEMPTS; cat /proc/$MSGCHAN_PID/comm' &
+	$M serve -c /t -n 1 -- sh -c 'echo $MSGCHAN_TYPE $MSGCHAN_UID $MSGCHAN_ATTEMPTS; cat /proc/$MSGCHAN_PID/comm' &
 	m call --wait --type 42 /t x >out1
 	is "$(xargs <out1)" "42 0 0 msgchan"
 }
@@ -65,7 +65,7 @@ results_of_commands() {
 
 too_long_request() {
 	m create -m rendezvous --request-size 4K /t
-	m serve /t -e &
+	$M serve /t -e &
 	soon waiting_peer /t server
 	head -c 4097 /dev/zero >data
 	expect 2 m call /t <data
@@ -79,7 +79,7 @@ calls_by_line_in_order() {
 	m create -m rendezvous --many-servers --slots 8 /t
 	# every tenth answer is slow, so that others overtake it
 	for _ in 1 2 3; do
-		m serve /t -- sh -c 'read -r n; case $n in *0) sleep 0.2 ;; esac; echo "$n!"' &
+		$M serve /t -- sh -c 'read -r n; case $n in *0) sleep 0.2 ;; esac; echo "$n!"' &
 	done
 	soon waiting_peer /t server
 	seq 1 60 >data
@@ -88,14 +88,14 @@ calls_by_line_in_order() {
 }
 
 many_calls() {
-	m serve -c /t --echo &
+	$M serve -c /t --echo &
 	seq 1 5000 >data
 	m call --wait -l /t <data >out1
 	same data out1
 }
 
 first_failure_ends_the_lines() {
-	m serve -c /t -- sh -c 'read -r n; echo $n; [ $n != 3 ]' &
+	$M serve -c /t -- sh -c 'read -r n; echo $n; [ $n != 3 ]' &
 	soon waiting_peer /t server
 	seq 1 1000 >data
 	expect 8 m call -l /t <data
@@ -127,7 +127,7 @@ calls_that_may_have_been_executed() {
 	rm taken
 	msgchan serve /t -- sh -c "$hang" &
 	server=$!
-	m call /t x 2>err &
+	$M call /t x 2>err &
 	call=$!
 	soon test -e taken
 	kill -9 $server
@@ -140,10 +140,10 @@ redelivered_call() {
 	m create -m rendezvous --many-servers --redeliver /t
 	msgchan serve /t -- sh -c "$hang" &
 	server=$!
-	m call /t x >out1 &
+	$M call /t x >out1 &
 	call=$!
 	soon test -e taken
-	m serve /t -n 1 -- sh -c 'echo attempts $MSGCHAN_ATTEMPTS' &
+	$M serve /t -n 1 -- sh -c 'echo attempts $MSGCHAN_ATTEMPTS' &
 	kill -9 $server
 	ended $call 0
 	is "$(cat out1)" "attempts 1"
@@ -155,7 +155,7 @@ serve_ends_cleanly() {
 		# a background process of a shell ignores SIGINT
 		sh -c 'trap - INT; exec msgchan serve -c /t -- sh -c "$1"' - "$hang" &
 		pid=$!
-		m call --wait /t x 2>err &
+		$M call --wait /t x 2>err &
 		call=$!
 		soon test -e taken
 		kill -$sig $pid
@@ -171,19 +171,19 @@ serve_ends_cleanly() {
 # A command that closes its output and goes on is held to its time as well.
 command_without_output() {
 	m create -m rendezvous /t
-	m serve /t -t 1 -n 1 -- sh -c 'exec >&- 2>&-; sleep 20' &
+	$M serve /t -t 1 -n 1 -- sh -c 'exec >&- 2>&-; sleep 20' &
 	expect 8 m call /t x
 	said 'status 124'
 }
 
 one_way_messages() {
 	m create -m rendezvous --request-size 4K /t
-	m serve /t -n 3 -- cat >out1 &
+	$M serve /t -n 3 -- cat >out1 &
 	soon waiting_peer /t server
 	seq 1 3 | m send -l /t
 	ended $! 0
 	is "$(xargs <out1)" "1 2 3"
-	m recv -n 2 /t >out1 &
+	$M recv -n 2 /t >out1 &
 	is "$(m call /t request | wc -c)" 0
 	head -c 4000 /dev/zero | m send /t
 	ended $! 0
@@ -200,7 +200,7 @@ wrong_mode() {
 }
 
 endpoints_survive_commands() {
-	m serve -c /t -- cat &
+	$M serve -c /t -- cat &
 	soon waiting_peer /t server
 	n=0
 	while [ $n -lt 30 ]; do

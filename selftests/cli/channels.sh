@@ -119,7 +119,7 @@ columns_and_json_of_ls() {
 
 # rm takes the name; the channel lives on with who has it open.
 unnamed_channels_go_by_number() {
-	m recv -c /t >/dev/null &
+	$M recv -c /t >/dev/null &
 	soon waiting_peer /t receiver
 	id=$(m ls -n -o NAME,ID | awk '$1 == "/t" { print $2 }')
 	m rm /t

@@ -6,7 +6,8 @@
 # says is its diagnosis. A failing [ or a ! says nothing: use the helpers. Needs msgchan and jq in PATH, users alice and
 # bob (1000, 1001), and sleep with fractions.
 
-# m VERB...: msgchan, which must not hang.
+# m VERB...: msgchan, which must not hang. $M VERB... & in the background, where $! has to be msgchan itself.
+M="timeout 30 msgchan"
 m() {
 	timeout 30 msgchan "$@"
 }

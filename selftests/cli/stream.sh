@@ -8,12 +8,12 @@
 # ---- send and recv ----
 
 blocks_binary_both_orders() {
-	m recv -c /t >out1 &
+	$M recv -c /t >out1 &
 	soon waiting_peer /t receiver
 	m send /t </bin/busybox
 	ended $! 0
 	same /bin/busybox out1
-	m send -c /t </bin/busybox &
+	$M send -c /t </bin/busybox &
 	soon waiting_peer /t sender
 	m recv /t >out2
 	ended $! 0
@@ -23,14 +23,14 @@ blocks_binary_both_orders() {
 # From a pipe, through a ring that is far smaller.
 blocks_of_a_pipe() {
 	head -c 20000000 /dev/urandom >data
-	m recv -c /t >out1 &
+	$M recv -c /t >out1 &
 	<data cat | m send -c --ring 64K -B 10K /t
 	ended $! 0
 	is "$(sha256sum <out1)" "$(sha256sum <data)"
 }
 
 block_sizes() {
-	head -c 1000 /dev/zero | m send -c -B 300 /t &
+	head -c 1000 /dev/zero | $M send -c -B 300 /t &
 	expect 0 m recv --wait -J /t
 	is "$(json .len | xargs)" "300 300 300 100"
 	is "$(json .seq | xargs)" "1 2 3 4"
@@ -38,18 +38,18 @@ block_sizes() {
 
 lines_stay_lines() {
 	{ seq 1 2000; echo; echo; printf 'the end'; } >data
-	m send -l -c /t <data &
+	$M send -l -c /t <data &
 	m recv --wait -J /t >out
 	is "$(wc -l <out)" 2003
 	is "$(jq -j .payload out | sha256sum)" "$(sha256sum <data)"
-	m send -l -c --ring 4K /t <data &
+	$M send -l -c --ring 4K /t <data &
 	m recv --wait /t >out1
 	same data out1
 }
 
 long_lines() {
 	{ head -c 300000 /dev/zero | tr '\0' x; echo; echo short; } >data
-	m send -l -c /t <data &
+	$M send -l -c /t <data &
 	m recv --wait /t >out1
 	same data out1
 	m create --ring 64K /t2
@@ -59,32 +59,32 @@ long_lines() {
 
 whole_input_is_one_message() {
 	head -c 1200000 /dev/urandom >data
-	m recv -c -J /t >out1 &
+	$M recv -c -J /t >out1 &
 	m send -c -w /t <data
 	ended $! 0
 	is "$(jq -r .len out1)" 1200000
 	is "$(jq -r .payload_base64 out1 | base64 -d | sha256sum)" "$(sha256sum <data)"
-	<data cat | m send -c -w /t &
+	<data cat | $M send -c -w /t &
 	m recv --wait /t >out1
 	same data out1
-	: | m send -c -w /t &
+	: | $M send -c -w /t &
 	expect 0 m recv --wait -J /t
 	is "$(json .len)" 0
-	m send -c /t </dev/null &
+	$M send -c /t </dev/null &
 	expect 0 m recv --wait /t
 	holds ! -s out
 }
 
 tags_and_json() {
 	printf 'a "quoted" \\ text\n\ttab é' >data
-	m send -c -w --type 7 --format 3 --cookie 18446744073709551615 /t <data &
+	$M send -c -w --type 7 --format 3 --cookie 18446744073709551615 /t <data &
 	expect 0 m recv --wait -J /t
 	is "$(json '"\(.type) \(.format) \(.len) \(.seq) \(.uid) \(.comm) \(.redelivered) \(.attempts) \(.missed)"')" \
 		"7 3 $(wc -c <data) 1 0 msgchan false 0 0"
 	has out '"cookie":18446744073709551615,'
 	holds "$(json .pid)" -gt 1
 	is "$(json .payload | sha256sum)" "$({ cat data; echo; } | sha256sum)"
-	printf 'cut \303' | m send -c /t &
+	printf 'cut \303' | $M send -c /t &
 	expect 0 m recv --wait -J /t
 	is "$(json .payload_base64)" "$(printf 'cut \303' | base64)"
 	is "$(json .payload)" null
@@ -93,7 +93,7 @@ tags_and_json() {
 # What an interactive producer writes is received although it has not ended.
 nothing_is_delayed() {
 	for how in --lines --block=64K; do
-		{ echo first; sleep 4; echo second; } | m send -c "$how" /t &
+		{ echo first; sleep 4; echo second; } | $M send -c "$how" /t &
 		begin=$(seconds)
 		is "$(m recv --wait -n 1 -t 10 /t)" first
 		holds $(($(seconds) - begin)) -lt 4
@@ -138,7 +138,7 @@ timeouts_are_status_5() {
 # A full ring holds the sender up, and nothing is lost by that.
 full_ring_waits() {
 	m create --ring 4K /t
-	m send /t </bin/busybox &
+	$M send /t </bin/busybox &
 	sleep 0.5
 	kill -0 $!
 	expect 0 m ls --json
@@ -168,14 +168,14 @@ follow_outlives_senders() {
 }
 
 several_senders() {
-	m recv -c -f -n 9000 /t >out1 &
+	$M recv -c -f -n 9000 /t >out1 &
 	recv=$!
 	soon waiting_peer /t receiver
 	for s in a b c; do
 		seq -f "$s %g" 1 3000 2>/dev/null || seq 1 3000 | sed "s/^/$s /"
 	done >all
 	for s in a b c; do
-		grep "^$s" all | m send -l /t &
+		grep "^$s" all | $M send -l /t &
 	done
 	ended $recv 0
 	for s in a b c; do
@@ -186,7 +186,7 @@ several_senders() {
 }
 
 second_receiver_is_refused() {
-	m recv -c /t >/dev/null &
+	$M recv -c /t >/dev/null &
 	soon waiting_peer /t receiver
 	expect 8 m recv /t
 	said 'msgchan\[[0-9]*\] receives already'
@@ -196,7 +196,7 @@ second_receiver_is_refused() {
 killed_receiver_loses_nothing() {
 	seq 1 100000 >data
 	m create /t
-	m send -l /t <data &
+	$M send -l /t <data &
 	sender=$!
 	mkfifo pipe
 	msgchan recv /t >pipe &
@@ -221,7 +221,7 @@ killed_receiver_loses_nothing() {
 
 consumer_that_ends_early() {
 	m create /t
-	seq 1 100000 | m send -l /t &
+	seq 1 100000 | $M send -l /t &
 	{ got=0; msgchan recv /t || got=$?; echo $got >status; } 2>err | head -n 3 >part1
 	is "$(cat status)" 141
 	holds ! -s err
@@ -262,17 +262,17 @@ stopped_sender() {
 }
 
 wait_for_name_and_peer() {
-	m wait -t 10 /t &
+	$M wait -t 10 /t &
 	a=$!
-	m wait -t 10 --peer receiver /t &
+	$M wait -t 10 --peer receiver /t &
 	b=$!
-	m send --wait /t </bin/busybox &
+	$M send --wait /t </bin/busybox &
 	c=$!
 	sleep 0.3
 	m create /t
 	ended $a 0
 	kill -0 $b
-	m recv /t >out1 &
+	$M recv /t >out1 &
 	ended $b 0
 	ended $c 0
 	expect 0 m wait /t

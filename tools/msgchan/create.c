@@ -173,7 +173,7 @@ static const char *misfit(const struct ipc_options *o)
 	return NULL;
 }
 
-static int explain(const char *name, const struct ipc_options *o, int err)
+static int explain(const char *name, int err)
 {
 	switch (-err) {
 	case EEXIST:
@@ -202,7 +202,7 @@ static int create(const char *name, const struct ipc_options *o)
 		return status_of(dev);
 	err = ipc_create(name, o, &ch);
 	if (err)
-		return explain(name, o, err);
+		return explain(name, err);
 	ipc_close(ch);
 	return ST_OK;
 }
