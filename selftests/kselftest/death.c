@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* How endpoints die, and how they do not; what their peers then see; what a successor takes over; indices, and the module itself. */
+/*
+ * How endpoints die, and how they do not; what their peers then see; what a successor takes over;
+ * indices, and the module itself.
+ */
 #include <liburing.h>
 
 #include "msgc.h"
@@ -26,7 +29,7 @@ static bool dead(const struct ep *seen_by, __u32 id)
 	return READ_ONCE(line->id) != id || READ_ONCE(line->state) >= MSGC_LEFT;
 }
 
-/* ---- the ways of dying: what the sender does after it has published two records and said its id ---- */
+/* ---- the ways of dying: what a sender does after it has published and said its id ---- */
 
 static int last_words(struct ep *s, int sk, int chan)
 {
@@ -180,11 +183,12 @@ static const struct {
 };
 
 /*
- * In each state: alive before, whatever was done with the fd; dead soon after the kill, as DIED; and nothing of what was published is lost.
+ * In each state: alive before, whatever was done with the fd; dead soon after the kill, as DIED;
+ * and nothing of what was published is lost.
  */
 TEST_F(death, killed_sender)
 {
-	for (unsigned int i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
 		int chan = create_private(CREATE(.ring_max = 8192));
 		struct msgc_line *line;
 		struct kid k;
@@ -206,7 +210,9 @@ TEST_F(death, killed_sender)
 		EXPECT_EQ(0, ep_status(&r)->senders) { TH_LOG("%s", ways[i].name); }
 		EXPECT_EQ(2 * span_of(3), line->end) { TH_LOG("%s", ways[i].name); }
 		EXPECT_EQ(2, rx_drain(&r, 0)) { TH_LOG("%s", ways[i].name); }
-		EXPECT_TRUE(until(line->state == MSGC_REVOKED || !line->id)) { TH_LOG("%s", ways[i].name); }
+		EXPECT_TRUE(until(line->state == MSGC_REVOKED || !line->id)) {
+			TH_LOG("%s", ways[i].name);
+		}
 		ep_close(&r);
 		close(chan);
 	}
@@ -258,7 +264,10 @@ TEST_F(death, not_dead)
 	ep_close(&r);
 }
 
-/* exec keeps the owner: an fd that was carried over it still obeys. Without that, the close at exec ends the endpoint. */
+/*
+ * exec keeps the owner: an fd that was carried over it still obeys. Without that, the close at
+ * exec ends the endpoint.
+ */
 static int exec_with_fd(int sk, void *p)
 {
 	char fd[16], to[16];
@@ -341,7 +350,10 @@ TEST_F(death, left_is_not_died)
 	ep_close(&r);
 }
 
-/* A close while the mapping stays: the owner lives, so the endpoint does; its last reference goes with the last mapping. */
+/*
+ * A close while the mapping stays: the owner lives, so the endpoint does; its last reference goes
+ * with the last mapping.
+ */
 TEST_F(death, unmapped_after_close)
 {
 	struct ep s, r;
@@ -417,7 +429,9 @@ static void kill_receiver(int chan, int take, int release, const struct ep *s)
 	until(dead(s, id));
 }
 
-/* base, redo and attempts: after each death of a receiver with so many records taken and released. */
+/*
+ * base, redo and attempts: after each death of a receiver with so many records taken and released.
+ */
 TEST_F(death, takeover)
 {
 	static const struct { int take, release, head, redo, attempts; } steps[] = {
@@ -437,7 +451,7 @@ TEST_F(death, takeover)
 	line = ep_line(&s, s.at.id);
 	for (int n = 0; n < 10; n++)
 		tx_send(&s, n, &n, 4);
-	for (unsigned int i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(steps); i++) {
 		kill_receiver(self->chan, steps[i].take, steps[i].release, &s);
 		EXPECT_EQ(steps[i].head * span, line->head) { TH_LOG("step %u", i); }
 		if (steps[i].redo > steps[i].head) {
@@ -454,7 +468,10 @@ TEST_F(death, takeover)
 	ep_close(&s);
 }
 
-/* A successor is woken by nothing of its predecessor, finds what that held, and nothing twice that was released. */
+/*
+ * A successor is woken by nothing of its predecessor, finds what that held, and nothing twice that
+ * was released.
+ */
 TEST_F(death, successor)
 {
 	struct ep s, r;
@@ -473,7 +490,10 @@ TEST_F(death, successor)
 	ep_close(&s);
 }
 
-/* The receiver dies while the sender waits for space: the sender sleeps on, until a successor releases. */
+/*
+ * The receiver dies while the sender waits for space: the sender sleeps on, until a successor
+ * releases.
+ */
 TEST_F(death, receiver_dies_with_a_full_ring)
 {
 	struct msgc_wait w = { .events = MSGC_OUT, .kick = -1, .deadline = MSGC_FOREVER };
@@ -495,7 +515,10 @@ TEST_F(death, receiver_dies_with_a_full_ring)
 	ep_close(&s);
 }
 
-/* Much has passed that the kernel never looked at, since nobody slept: its end is known exactly nevertheless. */
+/*
+ * Much has passed that the kernel never looked at, since nobody slept: its end is known exactly
+ * nevertheless.
+ */
 TEST_F(death, end_after_unseen_traffic)
 {
 	struct ep s, r;
@@ -574,15 +597,18 @@ TEST_F(death, index_reuse)
 		ASSERT_EQ(0, ep_sender(&again, self->chan));
 		EXPECT_EQ(order[n], again.at.number) { TH_LOG("round %d", n); }
 		EXPECT_NE(old[order[n]], again.at.id);
-		EXPECT_EQ(0, rx_line(&s[3], again.at.number)->head | rx_line(&s[3], again.at.number)->end |
-			     rx_line(&s[3], again.at.number)->redo);
+		EXPECT_EQ(0, rx_line(&s[3], again.at.number)->head |
+				     rx_line(&s[3], again.at.number)->end |
+				     rx_line(&s[3], again.at.number)->redo);
 		s[order[n]] = again;
 	}
 	for (int n = 0; n < 4; n++)
 		ep_close(&s[n]);
 }
 
-/* Asleep in WAIT, and the owner's other endpoints: one process, many endpoints, all dead at once. */
+/*
+ * Asleep in WAIT, and the owner's other endpoints: one process, many endpoints, all dead at once.
+ */
 static int many_endpoints(int sk, void *p)
 {
 	struct ep e[4];
@@ -618,14 +644,14 @@ static int busy_sender(int sk, void *p)
 {
 	struct ep s;
 
-	while (sk >= 0) {
+	for (;;) {
 		if (ep_sender(&s, *(int *)p))
 			continue;
 		tx_send(&s, 1, "x", 1);
-		wait_for(s.fd, MSGC_OUT, MSGC_NOW);
+		if (wait_for(s.fd, MSGC_OUT, MSGC_NOW) == -EBADF)
+			return sk;
 		ep_close(&s);
 	}
-	return 0;
 }
 
 TEST_F(death, kill_storm)
@@ -640,7 +666,8 @@ TEST_F(death, kill_storm)
 		kid_end(&k, SIGKILL);
 		rx_sync(&r);
 		for (int n = 0; n < 4; n++)
-			if (READ_ONCE(rx_line(&r, n)->id) && READ_ONCE(rx_line(&r, n)->state) != MSGC_REVOKED)
+			if (READ_ONCE(rx_line(&r, n)->id) &&
+			    READ_ONCE(rx_line(&r, n)->state) != MSGC_REVOKED)
 				rx_drain(&r, n);
 	}
 	EXPECT_TRUE(until(!ep_status(&r)->senders));
@@ -663,7 +690,8 @@ static long unload(void)
 /* Refused while any fd of ours is open, whatever kind. */
 TEST(unload_while_busy)
 {
-	int dev = device(), chan = create(dev, CREATE()), e = cmd(chan, MSGC_ATTACH, &ATTACH(.role = MSGC_SENDER));
+	int dev = device(), chan = create(dev, CREATE()),
+	    e = cmd(chan, MSGC_ATTACH, &ATTACH(.role = MSGC_SENDER));
 	int fds[] = { dev, chan, e };
 
 	for (int i = 0; i < 3; i++) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* The device fd: FEATURES, CREATE, OPEN, UNLINK, LIST and poll; and the rules that every cold command keeps. */
+/*
+ * The device fd: FEATURES, CREATE, OPEN, UNLINK, LIST and poll; and the rules that every cold
+ * command keeps.
+ */
 #include <sys/resource.h>
 
 #include "msgc.h"
@@ -48,14 +51,28 @@ struct cold_command {
 static struct msgc_info list_row[64];
 
 static const struct cold_command cold_commands[] = {
-	{ "FEATURES", MSGC_FEATURES, sizeof(struct msgc_features), true,
+	{ "FEATURES",
+	  MSGC_FEATURES,
+	  sizeof(struct msgc_features),
+	  true,
 	  { .features = { .features = 0 } } },
-	{ "CREATE", MSGC_CREATE, sizeof(struct msgc_create), true,
+	{ "CREATE",
+	  MSGC_CREATE,
+	  sizeof(struct msgc_create),
+	  true,
 	  { .create = { .mode = MSGC_RING, .delivery = MSGC_EXCLUSIVE, .uid = ~0U, .gid = ~0U } } },
-	{ "OPEN", MSGC_OPEN, sizeof(struct msgc_open), true,
+	{ "OPEN",
+	  MSGC_OPEN,
+	  sizeof(struct msgc_open),
+	  true,
 	  { .open = { .flags = MSGC_READ, .name = "here" } } },
-	{ "LIST", MSGC_LIST, sizeof(struct msgc_rows), false,
-	  { .rows = { .kind = MSGC_ROW_CHANNEL, .row_size = sizeof(struct msgc_info), .max = 64 } } },
+	{ "LIST",
+	  MSGC_LIST,
+	  sizeof(struct msgc_rows),
+	  false,
+	  { .rows = { .kind = MSGC_ROW_CHANNEL,
+		      .row_size = sizeof(struct msgc_info),
+		      .max = 64 } } },
 };
 
 static union cold cold_arg(const struct cold_command *c, unsigned int size)
@@ -110,7 +127,9 @@ TEST_F(device, struct_sizes)
 		arg = cold_arg(c, c->size);
 		arg.flags |= 1U << 31;
 		before = arg;
-		EXPECT_EQ(-EOPNOTSUPP, cmd(self->dev, c->nr, &arg)) { TH_LOG("%s, flags", c->name); }
+		EXPECT_EQ(-EOPNOTSUPP, cmd(self->dev, c->nr, &arg)) {
+			TH_LOG("%s, flags", c->name);
+		}
 		EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg))) { TH_LOG("%s, flags", c->name); }
 	}
 }
@@ -118,7 +137,8 @@ TEST_F(device, struct_sizes)
 /* A struct that begins or ends in a page that is not there. */
 TEST_F(device, struct_faults)
 {
-	char *edge = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *edge =
+		mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct msgc_create *c = (void *)(edge + PAGE - 16);
 
 	munmap(edge + PAGE, PAGE);
@@ -170,7 +190,8 @@ struct create_case {
 	struct msgc_create c;
 };
 
-static const char name63[MSGC_NAME] = "123456789012345678901234567890123456789012345678901234567890123";
+static const char name63[MSGC_NAME] =
+	"123456789012345678901234567890123456789012345678901234567890123";
 
 TEST_F(device, create_refuses)
 {
@@ -212,10 +233,12 @@ TEST_F(device, create_refuses)
 		{ "persistent, unnamed", -EINVAL, CREATE(.flags = MSGC_PERSISTENT) },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct msgc_create c = cases[i].c;
 
-		EXPECT_EQ(cases[i].err, cmd(self->dev, MSGC_CREATE, &c)) { TH_LOG("%s", cases[i].what); }
+		EXPECT_EQ(cases[i].err, cmd(self->dev, MSGC_CREATE, &c)) {
+			TH_LOG("%s", cases[i].what);
+		}
 		EXPECT_EQ(0, memcmp(&c, &cases[i].c, sizeof(c))) { TH_LOG("%s", cases[i].what); }
 	}
 }
@@ -262,8 +285,8 @@ TEST_F(device, names)
 TEST_F(device, create_ring_info)
 {
 	struct msgc_info i = { .size = sizeof(i) };
-	int chan = create(self->dev, CREATE(.name = "ring", .perm = 0640, .max_senders = 3, .max_receivers = 2,
-					     .ring_max = 5000));
+	int chan = create(self->dev, CREATE(.name = "ring", .perm = 0640, .max_senders = 3,
+					    .max_receivers = 2, .ring_max = 5000));
 	__u64 before = now();
 
 	ASSERT_GE(chan, 0);
@@ -299,11 +322,16 @@ TEST_F(device, create_ring_info)
 
 TEST_F(device, create_defaults)
 {
-	int ring = create(self->dev, (struct msgc_create){ .size = sizeof(struct msgc_create), .mode = MSGC_RING,
-							   .uid = ~0U, .gid = ~0U });
+	int ring = create(self->dev, (struct msgc_create){ .size = sizeof(struct msgc_create),
+							   .mode = MSGC_RING,
+							   .uid = ~0U,
+							   .gid = ~0U });
 	int call = create(self->dev, (struct msgc_create){ .size = sizeof(struct msgc_create),
-							   .mode = MSGC_RENDEZVOUS, .uid = ~0U, .gid = ~0U });
-	int many = create(self->dev, CREATE_CALL(.flags = MSGC_MANY_SERVERS, .request = 1, .reply = 5000));
+							   .mode = MSGC_RENDEZVOUS,
+							   .uid = ~0U,
+							   .gid = ~0U });
+	int many = create(self->dev,
+			  CREATE_CALL(.flags = MSGC_MANY_SERVERS, .request = 1, .reply = 5000));
 	struct msgc_info i;
 
 	ASSERT_GE(ring, 0);
@@ -447,7 +475,8 @@ TEST_F(device, lifetime)
 	close(e);
 	EXPECT_EQ(-ENOENT, open_name(self->dev, "here", MSGC_READ));
 	i = (struct msgc_info){ .size = sizeof(i) };
-	cmd(look, MSGC_INFO, &i);		/* the looker gets an answer or an error, never a fault */
+	/* the looker gets an answer or an error, never a fault */
+	cmd(look, MSGC_INFO, &i);
 }
 
 TEST_F(device, persistent)
@@ -592,7 +621,8 @@ TEST_F(device, list_refuses)
 	EXPECT_EQ(0, cursor);
 	for (int kind = 0; kind < 5; kind++)
 		if (kind != MSGC_ROW_CHANNEL)
-			EXPECT_GT(0, rows(self->dev, MSGC_LIST, kind, &row, sizeof(row), 1, &cursor));
+			EXPECT_GT(0,
+				  rows(self->dev, MSGC_LIST, kind, &row, sizeof(row), 1, &cursor));
 }
 
 /* ---- PEERS, on channel and endpoint ---- */
@@ -622,9 +652,12 @@ TEST_F(device, peers)
 	cursor = 0;
 	EXPECT_EQ(-EINVAL, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, 0, 4, &cursor));
 	EXPECT_EQ(-EINVAL, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, 4097, 4, &cursor));
-	EXPECT_EQ(-EFAULT, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, NULL, sizeof(row[0]), 4, &cursor));
-	EXPECT_EQ(-EINVAL, rows(chan, MSGC_PEERS, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 4, &cursor));
-	EXPECT_EQ(-EOPNOTSUPP, rows(chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 4, &cursor));
+	EXPECT_EQ(-EFAULT,
+		  rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, NULL, sizeof(row[0]), 4, &cursor));
+	EXPECT_EQ(-EINVAL,
+		  rows(chan, MSGC_PEERS, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 4, &cursor));
+	EXPECT_EQ(-EOPNOTSUPP,
+		  rows(chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 4, &cursor));
 	EXPECT_EQ(1, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 1, &cursor));
 	EXPECT_EQ(1, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 4, &cursor));
 	EXPECT_EQ(0, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 4, &cursor));
@@ -632,36 +665,40 @@ TEST_F(device, peers)
 
 /* ---- fdinfo ---- */
 
-static void fdinfo(int fd, char *text, size_t size)
+/* Is there a line with this key and value in the fdinfo of fd? */
+static bool fdinfo_says(int fd, const char *key, const char *value)
 {
-	char path[64];
-	ssize_t n;
+	char text[1024] = { 0 }, want[128];
 	int info_fd;
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	info_fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = read(info_fd, text, size - 1);
-	text[n > 0 ? n : 0] = 0;
+	snprintf(want, sizeof(want), "/proc/self/fdinfo/%d", fd);
+	info_fd = open(want, O_RDONLY | O_CLOEXEC);
+	if (read(info_fd, text, sizeof(text) - 1) < 0)
+		text[0] = 0;
 	close(info_fd);
+	snprintf(want, sizeof(want), "\n%s:\t%s\n", key, value);
+	return strstr(text, want);
 }
 
 TEST_F(device, fdinfo)
 {
 	int chan = create(self->dev, CREATE(.name = "here"));
-	char text[1024], want[64];
+	char text[64];
 	struct ep s;
 
 	ASSERT_EQ(0, ep_sender(&s, chan));
-	fdinfo(chan, text, sizeof(text));
-	snprintf(want, sizeof(want), "channel:\t%llu here\n", info(chan).id);
-	EXPECT_NE(NULL, strstr(text, want)) { TH_LOG("%s", text); }
-	EXPECT_NE(NULL, strstr(text, "mode:\tring\n"));
-	EXPECT_NE(NULL, strstr(text, "rights:\trw\n"));
-	fdinfo(s.fd, text, sizeof(text));
-	snprintf(want, sizeof(want), "endpoint:\t%#x sender\n", s.at.id);
-	EXPECT_NE(NULL, strstr(text, want)) { TH_LOG("%s", text); }
-	snprintf(want, sizeof(want), "owner:\t%d\n", getpid());
-	EXPECT_NE(NULL, strstr(text, want)) { TH_LOG("%s", text); }
+	snprintf(text, sizeof(text), "%llu here", info(chan).id);
+	EXPECT_TRUE(fdinfo_says(chan, "channel", text));
+	EXPECT_TRUE(fdinfo_says(chan, "mode", "ring"));
+	EXPECT_TRUE(fdinfo_says(chan, "rights", "rw"));
+	EXPECT_TRUE(fdinfo_says(s.fd, "channel", text));
+	snprintf(text, sizeof(text), "%#x sender", s.at.id);
+	EXPECT_TRUE(fdinfo_says(s.fd, "endpoint", text));
+	snprintf(text, sizeof(text), "%d", getpid());
+	EXPECT_TRUE(fdinfo_says(s.fd, "owner", text));
+	EXPECT_EQ(0, detach(s.fd));
+	snprintf(text, sizeof(text), "%#x sender dead", s.at.id);
+	EXPECT_TRUE(fdinfo_says(s.fd, "endpoint", text));
 }
 
 /* ---- poll ---- */
@@ -738,7 +775,8 @@ TEST_F(device, attach_refuses)
 		{ "no role", -EINVAL, ATTACH(.role = 0) },
 		{ "both roles", -EOPNOTSUPP, ATTACH(.role = 3) },
 		{ "oldest", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_OLDEST) },
-		{ "untethered", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_UNTETHERED) },
+		{ "untethered", -EOPNOTSUPP,
+		  ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_UNTETHERED) },
 		{ "standby", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_AS_STANDBY) },
 		{ "bound", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_BOUND) },
 		{ "unknown flag", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = 32) },
@@ -751,11 +789,13 @@ TEST_F(device, attach_refuses)
 	};
 	int chan = create(self->dev, CREATE(.max_senders = 1));
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct msgc_attach at = cases[i].at;
 
 		memset(at.area, SENTINEL, sizeof(at.area));
-		EXPECT_EQ(cases[i].err, cmd(chan, MSGC_ATTACH, &at)) { TH_LOG("%s", cases[i].what); }
+		EXPECT_EQ(cases[i].err, cmd(chan, MSGC_ATTACH, &at)) {
+			TH_LOG("%s", cases[i].what);
+		}
 		EXPECT_EQ(SENTINEL, *(unsigned char *)at.area) { TH_LOG("%s", cases[i].what); }
 	}
 	EXPECT_EQ(0, info(chan).senders + info(chan).receivers);
@@ -776,8 +816,11 @@ TEST_F(device, attach_sizes)
 
 TEST_F(device, attach_ring_sizes)
 {
-	static const struct { __u64 wanted, granted; } cases[] = {
-		{ 0, 65536 }, { 1, 4096 }, { 4096, 4096 }, { 4097, 8192 }, { 65535, 65536 }, { 65536, 65536 }
+	static const struct {
+		__u64 wanted, granted;
+	} cases[] = {
+		{ 0, 65536 }, { 1, 4096 }, { 4096, 4096 }, { 4097, 8192 }, { 65535, 65536 },
+		{ 65536, 65536 }
 	};
 	int chan = create(self->dev, CREATE());
 
@@ -803,7 +846,7 @@ TEST_F(device, attach_indices)
 	EXPECT_EQ(-EUSERS, cmd(chan, MSGC_ATTACH, &ATTACH(.role = MSGC_SENDER)));
 	ASSERT_EQ(0, ep_receiver(&r, chan));
 	EXPECT_EQ(-EBUSY, cmd(chan, MSGC_ATTACH, &ATTACH(.role = MSGC_RECEIVER)));
-	for (int n = 0; n < 2; n++) {
+	for (__u32 n = 0; n < 2; n++) {
 		EXPECT_EQ(2 + n, MSGC_INDEX(s[n].at.id));
 		EXPECT_EQ(n, s[n].at.number);
 		EXPECT_NE(0, MSGC_GEN(s[n].at.id));

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* What a hostile peer may write, at rest and while others work: the pair suffers, and nobody else; least of all the kernel. */
+/*
+ * What a hostile peer may write, at rest and while others work: the pair suffers, and nobody else;
+ * least of all the kernel.
+ */
 #include "msgc.h"
 
 FIXTURE(hostile) {
@@ -25,13 +28,32 @@ FIXTURE_TEARDOWN(hostile)
 }
 
 static const __u64 evil[] = {
-	1, 8, 31, 32, 33, 4096, 8192, 8193, 8224, 16384, 1ULL << 31, 1ULL << 32, 1ULL << 47, 1ULL << 63,
-	(1ULL << 63) - 1, ~0ULL, ~0ULL - 31, 0xdeadbeefdeadbeefULL, 0x8080808080808080ULL,
+	1,
+	8,
+	31,
+	32,
+	33,
+	4096,
+	8192,
+	8193,
+	8224,
+	16384,
+	1ULL << 31,
+	1ULL << 32,
+	1ULL << 47,
+	1ULL << 63,
+	(1ULL << 63) - 1,
+	~0ULL,
+	~0ULL - 31,
+	0xdeadbeefdeadbeefULL,
+	0x8080808080808080ULL,
 };
 
-#define EVILS	(sizeof(evil) / sizeof(evil[0]))
+#define EVILS	ARRAY_SIZE(evil)
 
-/* Does a message still get through from good to rx, and is the kernel's view of that pair intact? */
+/*
+ * Does a message still get through from good to rx, and is the kernel's view of that pair intact?
+ */
 static bool good_pair_works(struct ep *good, struct ep *rx)
 {
 	const struct msgc_record *r;
@@ -67,28 +89,40 @@ TEST_F(hostile, sender_words)
 {
 	for (unsigned int i = 0; i < EVILS; i++) {
 		struct msgc_control *c = tx_control(&self->bad);
-		__u64 *words[] = { &tx_tail(&self->bad)->tail, &c->low, &c->need, &c->seen, &c->drops, &c->hiwat, &c->waits };
+		__u64 *words[] = { &tx_tail(&self->bad)->tail,
+				   &c->low,
+				   &c->need,
+				   &c->seen,
+				   &c->drops,
+				   &c->hiwat,
+				   &c->waits };
 
 		for (int w = 0; w < 7; w++) {
 			__u64 was = *words[w];
 
 			WRITE_ONCE(*words[w], evil[i]);
 			look_everywhere(self->chan, &self->bad, &self->rx);
-			EXPECT_TRUE(good_pair_works(&self->good, &self->rx)) { TH_LOG("word %d, value %u", w, i); }
+			EXPECT_TRUE(good_pair_works(&self->good, &self->rx)) {
+				TH_LOG("word %d, value %u", w, i);
+			}
 			WRITE_ONCE(*words[w], was);
 		}
 	}
 	EXPECT_EQ(1, ep_status(&self->rx)->tethered);
 }
 
-/* Each word that a receiver owns. The other senders' space does not depend on the pair that it lies to. */
+/*
+ * Each word that a receiver owns. The other senders' space does not depend on the pair that it
+ * lies to.
+ */
 TEST_F(hostile, receiver_words)
 {
 	struct msgc_slot *slot = rx_slot(&self->rx, self->bad.at.number);
 
 	tx_send(&self->bad, 1, "x", 1);
 	for (unsigned int i = 0; i < EVILS; i++) {
-		__u64 *words[] = { &slot->taken, &slot->head, &slot->gen, &ep_own(&self->rx)->seen, &ep_own(&self->rx)->released };
+		__u64 *words[] = { &slot->taken, &slot->head, &slot->gen, &ep_own(&self->rx)->seen,
+				   &ep_own(&self->rx)->released };
 
 		for (int w = 0; w < 5; w++) {
 			__u64 was = *words[w];
@@ -104,7 +138,10 @@ TEST_F(hostile, receiver_words)
 	EXPECT_EQ(1, ep_line(&self->rx, self->good.at.id)->receivers);
 }
 
-/* A head beyond the tail opens no space: it is clamped, and the pair refused, with the tethered mask as it was. */
+/*
+ * A head beyond the tail opens no space: it is clamped, and the pair refused, with the tethered
+ * mask as it was.
+ */
 TEST_F(hostile, head_beyond_tail)
 {
 	struct msgc_slot *slot = rx_slot(&self->rx, self->bad.at.number);
@@ -169,7 +206,8 @@ static void *scribble(void *p)
 
 	while (!s->stop) {
 		x = x * 1664525 + 1013904223;
-		WRITE_ONCE(*s->word[(x >> 8) % s->count], (x >> 16) % 4 ? evil[(x >> 20) % EVILS] : (x >> 20) % 9000);
+		WRITE_ONCE(*s->word[(x >> 8) % s->count],
+			   (x >> 16) % 4 ? evil[(x >> 20) % EVILS] : (x >> 20) % 9000);
 	}
 	return NULL;
 }
@@ -188,7 +226,9 @@ static void race(int chan, struct ep *s, struct ep *r, struct scribbler *scribbl
 TEST_F(hostile, racing_sender)
 {
 	struct msgc_control *c = tx_control(&self->bad);
-	struct scribbler s = { { &tx_tail(&self->bad)->tail, &c->low, &c->need, &c->seen }, 4, false };
+	struct scribbler s = { { &tx_tail(&self->bad)->tail, &c->low, &c->need, &c->seen },
+			       4,
+			       false };
 
 	race(self->chan, &self->bad, &self->rx, &s, 400);
 	EXPECT_TRUE(good_pair_works(&self->good, &self->rx));
@@ -198,7 +238,9 @@ TEST_F(hostile, racing_sender)
 TEST_F(hostile, racing_receiver)
 {
 	struct msgc_slot *slot = rx_slot(&self->rx, self->bad.at.number);
-	struct scribbler s = { { &slot->taken, &slot->head, &slot->gen, &ep_own(&self->rx)->seen }, 4, false };
+	struct scribbler s = { { &slot->taken, &slot->head, &slot->gen, &ep_own(&self->rx)->seen },
+			       4,
+			       false };
 
 	tx_send(&self->bad, 1, "x", 1);
 	race(self->chan, &self->bad, &self->rx, &s, 400);
@@ -217,8 +259,11 @@ TEST_F(hostile, racing_death)
 
 		ASSERT_EQ(0, ep_receiver(&r, chan));
 		ASSERT_EQ(0, ep_sender(&s, chan));
-		b = (struct scribbler){ { &tx_tail(&s)->tail, &tx_control(&s)->need, &rx_slot(&r, 0)->taken,
-					  &rx_slot(&r, 0)->head, &rx_slot(&r, 0)->gen }, 5, false };
+		b = (struct scribbler){ { &tx_tail(&s)->tail, &tx_control(&s)->need,
+					  &rx_slot(&r, 0)->taken, &rx_slot(&r, 0)->head,
+					  &rx_slot(&r, 0)->gen },
+					5,
+					false };
 		pthread_create(&t, NULL, scribble, &b);
 		look_everywhere(chan, &s, &r);
 		if (round & 1) {
@@ -267,8 +312,11 @@ TEST_F(hostile, racing_client)
 	ASSERT_EQ(0, ep_sender(&client, chan));
 	ASSERT_EQ(0, ep_sender(&bystander, chan));
 	req = (void *)(client.area[MSGC_OWN] + sizeof(struct msgc_own));
-	s = (struct scribbler){ { (void *)&req[0].len, (void *)&req[0].type, &req[0].cookie, (void *)&req[0].handled,
-				  (void *)&req[1].len, &req[1].cookie, (void *)&req[2].len, &ep_own(&client)->seen }, 8, false };
+	s = (struct scribbler){ { (void *)&req[0].len, (void *)&req[0].type, &req[0].cookie,
+				  (void *)&req[0].handled, (void *)&req[1].len, &req[1].cookie,
+				  (void *)&req[2].len, &ep_own(&client)->seen },
+				8,
+				false };
 	pthread_create(&t, NULL, scribble, &s);
 	pthread_create(&caller, NULL, call_on, &client);
 	for (int n = 0; n < 300; n++) {
@@ -293,7 +341,8 @@ TEST_F(hostile, racing_client)
 	ep_close(&client);
 
 	/* and the other client is served */
-	EXPECT_EQ(0, cmd(bystander.fd, MSGC_CALL, &(struct msgc_call){ .flags = MSGC_ASYNC, .deadline = MSGC_FOREVER }));
+	EXPECT_EQ(0, cmd(bystander.fd, MSGC_CALL,
+			 &(struct msgc_call){ .flags = MSGC_ASYNC, .deadline = MSGC_FOREVER }));
 	EXPECT_TRUE(until(poll_now(server.fd, POLLIN) == POLLIN));
 	EXPECT_LE(0, cmd(server.fd, MSGC_RECV, &recv));
 	ep_close(&server);
@@ -316,7 +365,9 @@ TEST_F(hostile, racing_server)
 	((struct msgc_request *)(client.area[MSGC_OWN] + sizeof(struct msgc_own)))->room = PAGE;
 	answer = (void *)(server.area[MSGC_OWN] + sizeof(struct msgc_own));
 	done = (struct msgc_done *)client.area[MSGC_INBOX];
-	s = (struct scribbler){ { (void *)answer, (void *)&answer->fds, &ep_own(&server)->deadline }, 3, false };
+	s = (struct scribbler){
+		{ (void *)answer, (void *)&answer->fds, &ep_own(&server)->deadline }, 3, false
+	};
 	pthread_create(&t, NULL, scribble, &s);
 	for (int n = 0; n < 300; n++) {
 		struct msgc_call c = { .flags = MSGC_ASYNC, .deadline = MSGC_FOREVER };
@@ -328,7 +379,8 @@ TEST_F(hostile, racing_server)
 		e = cmd(server.fd, MSGC_RECV, &v);
 		ASSERT_GE(e, 0);
 		do {
-			ret = cmd(server.fd, MSGC_REPLY, &(struct msgc_reply){ .call = held[e].call, .len = n });
+			ret = cmd(server.fd, MSGC_REPLY,
+				  &(struct msgc_reply){ .call = held[e].call, .len = n });
 			EXPECT_TRUE(!ret || ret == -EINVAL || ret == -EOPNOTSUPP);
 		} while (ret);
 		answered += done->outcome == MSGC_O_DONE && (int)done->len == n;

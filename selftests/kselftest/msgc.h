@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* How the tests speak to the module: thin wrappers over the UAPI header, with no library between a test and the kernel. */
+/*
+ * How the tests speak to the module: thin wrappers over the UAPI header, with no library between a
+ * test and the kernel.
+ */
 #ifndef MSGC_TEST_H
 #define MSGC_TEST_H
 
@@ -129,8 +132,8 @@ static inline struct msgc_info info(int fd)
 	return i;
 }
 
-static inline long rows(int fd, unsigned long nr, int kind, void *buf, unsigned int row_size, unsigned int max,
-			__u64 *cursor)
+static inline long rows(int fd, unsigned long nr, int kind, void *buf, unsigned int row_size,
+			unsigned int max, __u64 *cursor)
 {
 	struct msgc_rows r = {
 		.size = sizeof(r), .kind = kind, .row_size = row_size, .max = max,
@@ -365,7 +368,8 @@ static inline struct msgc_line *rx_line(const struct ep *r, __u32 n)
 
 static inline __u64 rx_tail(const struct ep *r, __u32 n)
 {
-	struct msgc_tail *t = (void *)(r->area[MSGC_PEER] + n * r->at.area[MSGC_PEER].stride + MSGC_TAIL_AT(n));
+	struct msgc_tail *t =
+		(void *)(r->area[MSGC_PEER] + n * r->at.area[MSGC_PEER].stride + MSGC_TAIL_AT(n));
 
 	return load_acquire(&t->tail);
 }
@@ -375,7 +379,10 @@ static inline const unsigned char *rx_ring(const struct ep *r, __u32 n)
 	return r->area[MSGC_DATA] + n * r->at.area[MSGC_DATA].stride;
 }
 
-/* Takes up the position on sender n's ring: gen last, and then a look, since positioning is a release. */
+/*
+ * Takes up the position on sender n's ring: gen last, and then a look, since positioning is a
+ * release.
+ */
 static inline void rx_position(const struct ep *r, __u32 n)
 {
 	struct msgc_slot *slot = rx_slot(r, n);
@@ -387,12 +394,16 @@ static inline void rx_position(const struct ep *r, __u32 n)
 	WRITE_ONCE(slot->taken, head);
 	WRITE_ONCE(slot->head, head);
 	store_release(&slot->gen, READ_ONCE(line->since));
-	full_barrier();			/* pairs with the one between space_at and the look at the heads */
+	/* pairs with the one between space_at and the look at the heads */
+	full_barrier();
 	if (READ_ONCE(line->space_at))
 		kick(r->fd);
 }
 
-/* Handles whatever changed in the membership: positions on every live ring, then says so in `seen`. */
+/*
+ * Handles whatever changed in the membership: positions on every live ring, then says so in
+ * `seen`.
+ */
 static inline void rx_sync(const struct ep *r)
 {
 	__u64 gen = load_acquire(&ep_status(r)->generation);
@@ -426,7 +437,8 @@ static inline void rx_release(const struct ep *r, __u32 n)
 	__u64 was = READ_ONCE(slot->head), head = READ_ONCE(slot->taken), at;
 
 	store_release(&slot->head, head);
-	full_barrier();			/* pairs with the one between space_at and the look at the heads */
+	/* pairs with the one between space_at and the look at the heads */
+	full_barrier();
 	at = READ_ONCE(rx_line(r, n)->space_at);
 	if (at > was && at <= head)
 		kick(r->fd);
@@ -498,7 +510,10 @@ static inline int send_fd(int sk, int fd)
 {
 	union { struct cmsghdr h; char buf[CMSG_SPACE(sizeof(int))]; } c = { .buf = { 0 } };
 	struct iovec v = { .iov_base = "f", .iov_len = 1 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = c.buf, .msg_controllen = sizeof(c.buf) };
+	struct msghdr m = { .msg_iov = &v,
+			    .msg_iovlen = 1,
+			    .msg_control = c.buf,
+			    .msg_controllen = sizeof(c.buf) };
 
 	c.h.cmsg_level = SOL_SOCKET;
 	c.h.cmsg_type = SCM_RIGHTS;
@@ -512,7 +527,10 @@ static inline int recv_fd(int sk)
 	union { struct cmsghdr h; char buf[CMSG_SPACE(sizeof(int))]; } c;
 	char byte;
 	struct iovec v = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = c.buf, .msg_controllen = sizeof(c.buf) };
+	struct msghdr m = { .msg_iov = &v,
+			    .msg_iovlen = 1,
+			    .msg_control = c.buf,
+			    .msg_controllen = sizeof(c.buf) };
 	int fd;
 
 	if (recvmsg(sk, &m, MSG_CMSG_CLOEXEC) != 1 || m.msg_controllen < CMSG_LEN(sizeof(int)))
@@ -562,8 +580,7 @@ static inline char task_state(pid_t pid, pid_t tid)
 /* Sleeping, and still so a moment later: not on its way into or out of something else. */
 static inline bool asleep(pid_t pid, pid_t tid)
 {
-	if (!until(task_state(pid, tid) == 'S'))
-		return false;
+	until(strchr("S", task_state(pid, tid)));	/* or nothing: it has gone */
 	usleep(3000);
 	return task_state(pid, tid) == 'S';
 }
@@ -589,7 +606,8 @@ static inline long runner_end(struct runner *r)
 /* Becomes an ordinary user for good, or in a child. */
 static inline int become(uid_t uid, gid_t gid)
 {
-	return setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid) ? -errno : 0;
+	return setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid) ? -errno :
+											    0;
 }
 
 #endif

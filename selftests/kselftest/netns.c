@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* Names belong to a network namespace and go with it; identities and quotas are translated between user namespaces. */
+/*
+ * Names belong to a network namespace and go with it; identities and quotas are translated between
+ * user namespaces.
+ */
 #include "msgc.h"
 
-/* A process in a network namespace of its own: hands over a device fd and a channel fd from there, then waits to be told to go. */
+/*
+ * A process in a network namespace of its own: hands over a device fd and a channel fd from there,
+ * then waits to be told to go.
+ */
 static int in_new_netns(int sk, void *arg)
 {
 	int dev, chan;
@@ -58,10 +64,12 @@ TEST_F(netns, names_are_apart)
 	here = create(self->mine, CREATE(.name = "here"));
 	ASSERT_GE(here, 0);
 	EXPECT_NE(info(here).id, info(self->chan).id);
-	ASSERT_EQ(1, rows(self->mine, MSGC_LIST, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 2, &cursor));
+	ASSERT_EQ(1,
+		  rows(self->mine, MSGC_LIST, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 2, &cursor));
 	EXPECT_EQ(info(here).id, row[0].id);
 	/* an id is no way around it */
-	EXPECT_EQ(-ENOENT, cmd(self->mine, MSGC_OPEN, &OPEN(.flags = MSGC_LOOK, .id = info(self->chan).id)));
+	EXPECT_EQ(-ENOENT,
+		  cmd(self->mine, MSGC_OPEN, &OPEN(.flags = MSGC_LOOK, .id = info(self->chan).id)));
 	/* the namespace is that of the device's opener, whoever uses the fd */
 	EXPECT_EQ(-EEXIST, create(self->dev, CREATE(.name = "here")));
 	EXPECT_EQ(info(self->chan).id, info(open_name(self->dev, "here", MSGC_READ)).id);
@@ -85,8 +93,10 @@ TEST_F(netns, dead_namespace)
 	EXPECT_EQ(-ENODEV, create(self->dev, CREATE(.name = "here")));
 	EXPECT_EQ(-ENODEV, create(self->dev, CREATE()));
 	EXPECT_EQ(-ENODEV, unlink_name(self->dev, "here"));
-	EXPECT_EQ(-ENODEV, rows(self->dev, MSGC_LIST, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 2, &cursor));
-	EXPECT_EQ(-ENODEV, cmd(self->dev, MSGC_OPEN, &OPEN(.flags = MSGC_LOOK, .id = info(self->chan).id)));
+	EXPECT_EQ(-ENODEV,
+		  rows(self->dev, MSGC_LIST, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 2, &cursor));
+	EXPECT_EQ(-ENODEV,
+		  cmd(self->dev, MSGC_OPEN, &OPEN(.flags = MSGC_LOOK, .id = info(self->chan).id)));
 }
 
 /* Attached endpoints, and the channel fd, live on as unnamed. */
@@ -142,7 +152,8 @@ TEST(namespaces_come_and_go)
 
 static int write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
+	int fd = open(path, O_WRONLY | O_CLOEXEC),
+	    ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
 
 	close(fd);
 	return ok ? 0 : -1;

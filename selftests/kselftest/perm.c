@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Who may do what: mode bits at OPEN, rights kept in the fd, ownership, overrides, and endpoints that obey one process. */
+/*
+ * Who may do what: mode bits at OPEN, rights kept in the fd, ownership, overrides, and endpoints
+ * that obey one process.
+ */
 #include <linux/capability.h>
 
 #include "msgc.h"
@@ -91,7 +94,8 @@ TEST_F(perm, mode_bits)
 		{ 0200, ALICE, ALICE, 0, W, 0 },
 		{ 0200, ALICE, ALICE, 0, R, -EACCES },
 		{ 0200, ALICE, ALICE, 0, RW, -EACCES },
-		{ 0066, ALICE, STAFF, 0, R, -EACCES },		/* the owner's class is the owner's */
+		/* the owner's class is the owner's */
+		{ 0066, ALICE, STAFF, 0, R, -EACCES },
 		{ 0600, BOB, BOB, 0, R, -EACCES },
 		{ 0600, BOB, BOB, 0, W, -EACCES },
 		{ 0640, BOB, STAFF, 0, R, 0 },
@@ -110,13 +114,16 @@ TEST_F(perm, mode_bits)
 		{ 0000, 0, 0, 0, LOOK, 0 },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct attempt a = { "here", cases[i].rights };
-		int chan = create(self->dev, CREATE(.name = "here", .perm = cases[i].perm, .uid = ALICE, .gid = STAFF));
+		int chan = create(self->dev, CREATE(.name = "here", .perm = cases[i].perm,
+						    .uid = ALICE, .gid = STAFF));
 
 		ASSERT_GE(chan, 0);
-		EXPECT_EQ(cases[i].want, as(cases[i].uid, cases[i].gid, cases[i].group, try_open, &a)) {
-			TH_LOG("case %u: mode %04o, uid %u, rights %u", i, cases[i].perm, cases[i].uid, a.rights);
+		EXPECT_EQ(cases[i].want,
+			  as(cases[i].uid, cases[i].gid, cases[i].group, try_open, &a)) {
+			TH_LOG("case %u: mode %04o, uid %u, rights %u", i, cases[i].perm,
+			       cases[i].uid, a.rights);
 		}
 		close(chan);
 	}
@@ -162,7 +169,8 @@ static int unlink_in_userns(void *p)
 TEST_F(perm, override)
 {
 	struct attempt a = { "here", R };
-	int chan = create(self->dev, CREATE(.name = "here", .perm = 0600, .uid = ALICE, .gid = ALICE));
+	int chan =
+		create(self->dev, CREATE(.name = "here", .perm = 0600, .uid = ALICE, .gid = ALICE));
 
 	ASSERT_GE(chan, 0);
 	EXPECT_EQ(0, as(0, 0, 0, try_open, &a));
@@ -179,7 +187,8 @@ static int try_unlink(void *p)
 
 TEST_F(perm, unlink)
 {
-	int chan = create(self->dev, CREATE(.name = "here", .perm = 0666, .uid = ALICE, .gid = STAFF));
+	int chan =
+		create(self->dev, CREATE(.name = "here", .perm = 0666, .uid = ALICE, .gid = STAFF));
 
 	EXPECT_EQ(-EPERM, as(BOB, STAFF, 0, try_unlink, "here"));
 	EXPECT_EQ(-EPERM, as(0, 0, 0, unlink_without_fowner, "here"));
@@ -223,16 +232,22 @@ TEST_F(perm, owner_at_create)
 		{ 0, 0, 0, { ALICE, STAFF }, ALICE * 10000 + STAFF },
 	};
 
-	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct ownership o = cases[i].o;
 
-		EXPECT_EQ(cases[i].want, as(cases[i].uid, cases[i].gid, cases[i].group, try_create, &o)) {
+		EXPECT_EQ(cases[i].want,
+			  as(cases[i].uid, cases[i].gid, cases[i].group, try_create, &o)) {
 			TH_LOG("case %u", i);
 		}
 	}
 }
 
 /* ---- rights stay with the fd ---- */
+
+static int min_zero(int ret)
+{
+	return ret < 0 ? ret : 0;
+}
 
 TEST_F(perm, attach_needs_the_right)
 {
@@ -250,7 +265,9 @@ TEST_F(perm, attach_needs_the_right)
 			struct msgc_attach at = ATTACH(.role = cases[i].role);
 			int e = cmd(fd, MSGC_ATTACH, &at);
 
-			EXPECT_EQ(cases[i].want, e < 0 ? e : 0) { TH_LOG("%s, case %d", modes[m].name, i); }
+			EXPECT_EQ(cases[i].want, min_zero(e)) {
+				TH_LOG("%s, case %d", modes[m].name, i);
+			}
 			close(e);
 			close(fd);
 		}
@@ -274,7 +291,10 @@ static int attach_passed(int sk, void *arg)
 	return 0;
 }
 
-/* The fd is the capability: it works for one who could not have opened the name, and for nothing more than it was opened for. */
+/*
+ * The fd is the capability: it works for one who could not have opened the name, and for nothing
+ * more than it was opened for.
+ */
 TEST_F(perm, passed_fd)
 {
 	int chan = create(self->dev, CREATE(.name = "here", .perm = 0600)), fd;
@@ -334,7 +354,8 @@ static int listed_senders(void *p)
 /* Everybody sees the name, and only who could open it the figures. */
 TEST_F(perm, list_figures)
 {
-	int chan = create(self->dev, CREATE(.name = "here", .perm = 0600, .uid = ALICE, .gid = STAFF));
+	int chan =
+		create(self->dev, CREATE(.name = "here", .perm = 0600, .uid = ALICE, .gid = STAFF));
 
 	ASSERT_LE(0, cmd(chan, MSGC_ATTACH, &ATTACH(.role = MSGC_SENDER)));
 	EXPECT_EQ(1, as(ALICE, ALICE, 0, listed_senders, NULL));
@@ -357,7 +378,8 @@ static int try_evict(void *p)
 
 TEST_F(perm, evict)
 {
-	int chan = create(self->dev, CREATE(.name = "here", .perm = 0666, .uid = ALICE, .gid = ALICE));
+	int chan =
+		create(self->dev, CREATE(.name = "here", .perm = 0666, .uid = ALICE, .gid = ALICE));
 	struct eviction v = { .name = "here" };
 	struct ep s;
 
@@ -380,7 +402,10 @@ static int leave_undrained(void *p)
 	return s.at.id;
 }
 
-/* A departed sender's ring: by the channel's owner, or by the one who pays for it; a live one by the owner alone. */
+/*
+ * A departed sender's ring: by the channel's owner, or by the one who pays for it; a live one by
+ * the owner alone.
+ */
 TEST_F(perm, evict_departed)
 {
 	int chan = create(self->dev, CREATE(.name = "here", .perm = 0666));
@@ -406,22 +431,24 @@ TEST_F(perm, evict_departed)
 
 static int foreign_commands(int sk, void *p)
 {
-	static const unsigned long nr[] = {
-		MSGC_WAIT, MSGC_KICK, MSGC_REFUSE, MSGC_CLAIM, MSGC_CALL, MSGC_CANCEL, MSGC_RECV, MSGC_REPLY,
-		MSGC_REPLY_RECV, MSGC_RETURN, MSGC_INTERRUPT, MSGC_DETACH
-	};
+	static const unsigned long nr[] = { MSGC_WAIT,	 MSGC_KICK,	 MSGC_REFUSE,
+					    MSGC_CLAIM,	 MSGC_CALL,	 MSGC_CANCEL,
+					    MSGC_RECV,	 MSGC_REPLY,	 MSGC_REPLY_RECV,
+					    MSGC_RETURN, MSGC_INTERRUPT, MSGC_DETACH };
 	struct ep *e = p;
 	unsigned char arg[16];
 
 	for (int i = 0; i < 12; i++) {
-		memset(arg, 0xff, sizeof(arg));		/* wrong in every other way as well: EPERM comes first */
+		/* wrong in every other way as well: EPERM comes first */
+		memset(arg, 0xff, sizeof(arg));
 		if (cmd(e->fd, nr[i], arg) != -EPERM)
 			return 10 + i;
 		if (cmd(e->fd, nr[i], NULL) != -EPERM)
 			return 30 + i;
 	}
 	for (int k = 0; k < MSGC_AREAS; k++)
-		if (e->at.area[k].size && (map_area(e->fd, &e->at.area[k], PROT_READ) != MAP_FAILED || errno != EPERM))
+		if (e->at.area[k].size &&
+		    (map_area(e->fd, &e->at.area[k], PROT_READ) != MAP_FAILED || errno != EPERM))
 			return 50 + k;
 	if (mmap(NULL, PAGE, PROT_READ, MAP_SHARED, e->fd, 0x5000) != MAP_FAILED || errno != EPERM)
 		return 60;
@@ -460,8 +487,7 @@ static int foreign_passed(int sk, void *p)
 /* A passed fd, and a thread of the owner beside it. */
 TEST_F(perm, passed_endpoint)
 {
-	struct msgc_none n = { .zero = { 0, 0 } };
-	struct runner r;
+	struct runner r = { .nr = MSGC_KICK, .arg = &(struct msgc_none){ .zero = { 0 } } };
 	struct ep s;
 	struct kid k;
 	int chan = create(self->dev, CREATE());
@@ -471,7 +497,8 @@ TEST_F(perm, passed_endpoint)
 	tell(k.sk, 1);
 	EXPECT_EQ(0, send_fd(k.sk, s.fd));
 	EXPECT_EQ(0, kid_end(&k, 0));
-	runner_start(&r, s.fd, MSGC_KICK, &n);
+	r.fd = s.fd;
+	ASSERT_EQ(0, pthread_create(&r.thread, NULL, runner_main, &r));
 	EXPECT_EQ(0, runner_end(&r));
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* io_uring beside the endpoints: polls, one-shot and multishot, and commands that are not offered yet. */
+/*
+ * io_uring beside the endpoints: polls, one-shot and multishot, and commands that are not offered
+ * yet.
+ */
 #include <liburing.h>
 
 #include "msgc.h"
@@ -70,7 +73,10 @@ TEST_F(uring, poll_once)
 	EXPECT_EQ(1, rx_drain(&self->rx, 0));
 }
 
-/* Each message, drained before the next one, is a completion: the poll lives on though its first look found readiness. */
+/*
+ * Each message, drained before the next one, is a completion: the poll lives on though its first
+ * look found readiness.
+ */
 TEST_F(uring, poll_multishot)
 {
 	arm(&self->ring, self->rx.fd, POLLIN, true);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Sleeping and waking in ring mode: WAIT, KICK, INTERRUPT, poll, select and epoll, deadlines, signals, space and end of stream. */
+/*
+ * Sleeping and waking in ring mode: WAIT, KICK, INTERRUPT, poll, select and epoll, deadlines,
+ * signals, space and end of stream.
+ */
 #include <sys/epoll.h>
 #include <sys/select.h>
 
@@ -26,8 +29,9 @@ FIXTURE_TEARDOWN(wait)
 	close(self->chan);
 }
 
-#define IN_FOREVER	(&(struct msgc_wait){ .events = MSGC_IN, .kick = -1, .deadline = MSGC_FOREVER })
-#define OUT_FOREVER	(&(struct msgc_wait){ .events = MSGC_OUT, .kick = -1, .deadline = MSGC_FOREVER })
+#define IN_FOREVER (&(struct msgc_wait){ .events = MSGC_IN, .kick = -1, .deadline = MSGC_FOREVER })
+#define OUT_FOREVER \
+	(&(struct msgc_wait){ .events = MSGC_OUT, .kick = -1, .deadline = MSGC_FOREVER })
 
 /* ---- readable, and the armed bit ---- */
 
@@ -161,7 +165,8 @@ TEST_F(wait, kick_wakes_all)
 
 TEST_F(wait, kicks_are_counted)
 {
-	__u64 kicks = peer(self->chan, self->tx.at.id).kicks, needless = peer(self->chan, self->tx.at.id).needless;
+	__u64 kicks = peer(self->chan, self->tx.at.id).kicks,
+	      needless = peer(self->chan, self->tx.at.id).needless;
 
 	kick(self->tx.fd);
 	poll_now(self->rx.fd, POLLIN);
@@ -332,7 +337,10 @@ TEST_F(wait, epoll_level)
 	close(ep);
 }
 
-/* Several messages, each drained before the next: every one is a new edge, though ->poll once reported readiness already. */
+/*
+ * Several messages, each drained before the next: every one is a new edge, though ->poll once
+ * reported readiness already.
+ */
 TEST_F(wait, epoll_edge)
 {
 	int ep = epoll_on(self->rx.fd, EPOLLIN | EPOLLET);
@@ -402,13 +410,14 @@ static int exclusive_poller(int sk, void *p)
 }
 
 /*
- * Two pollers with EPOLLEXCLUSIVE: the first is woken but killed before it runs (this thread keeps its CPU, by real-time priority).
- * The other one has to hear of the message.
+ * Two pollers with EPOLLEXCLUSIVE: the first is woken but killed before it runs (this thread keeps
+ * its CPU, by real-time priority). The other one has to hear of the message.
  */
 TEST_F(wait, epoll_exclusive_killed)
 {
 	struct sched_param fifo = { .sched_priority = 10 };
-	struct exclusive a = { self->rx.fd, 0 }, b = { self->rx.fd, sysconf(_SC_NPROCESSORS_ONLN) > 1 };
+	struct exclusive a = { self->rx.fd, 0 },
+			 b = { self->rx.fd, sysconf(_SC_NPROCESSORS_ONLN) > 1 };
 	struct kid first, second;
 
 	first = kid_start(exclusive_poller, &a);
@@ -464,7 +473,10 @@ TEST_F(wait, killed_before_the_kick)
 
 FIXTURE(pair) {
 	int there, back;
-	struct ep a_tx, a_rx, b_tx, b_rx;	/* a sends to b on `there`, b to a on `back` */
+	struct ep a_tx, a_rx;		/* a sends to b on `there`, b to a on `back` */
+	struct side {
+		struct ep tx, rx;
+	} b;
 };
 
 FIXTURE_SETUP(pair)
@@ -472,11 +484,11 @@ FIXTURE_SETUP(pair)
 	self->there = create_private(CREATE(.ring_max = 8192));
 	self->back = create_private(CREATE(.ring_max = 8192));
 	ASSERT_EQ(0, ep_sender(&self->a_tx, self->there));
-	ASSERT_EQ(0, ep_receiver(&self->b_rx, self->there));
-	ASSERT_EQ(0, ep_sender(&self->b_tx, self->back));
+	ASSERT_EQ(0, ep_receiver(&self->b.rx, self->there));
+	ASSERT_EQ(0, ep_sender(&self->b.tx, self->back));
 	ASSERT_EQ(0, ep_receiver(&self->a_rx, self->back));
 	rx_sync(&self->a_rx);
-	rx_sync(&self->b_rx);
+	rx_sync(&self->b.rx);
 }
 
 FIXTURE_TEARDOWN(pair)
@@ -487,21 +499,22 @@ FIXTURE_TEARDOWN(pair)
 
 static void *answer(void *p)
 {
-	FIXTURE_DATA(pair) *self = p;
-	struct msgc_wait w = { .events = MSGC_IN, .kick = self->b_tx.fd, .deadline = in_ms(5000) };
+	struct side *b = p;
+	struct msgc_wait w = { .events = MSGC_IN, .kick = b->tx.fd, .deadline = in_ms(5000) };
 
 	for (int n = 0; n < 200; n++) {
-		long ret = cmd(self->b_rx.fd, MSGC_WAIT, &w);
+		long ret = cmd(b->rx.fd, MSGC_WAIT, &w);
 		const struct msgc_record *r;
 
 		if (ret != MSGC_IN)
 			return (void *)-ret;
-		r = rx_take(&self->b_rx, 0);
-		tx_put(&self->b_tx, r->type, NULL, 0);
-		rx_release(&self->b_rx, 0);
-		store_release(&tx_tail(&self->b_tx)->tail, self->b_tx.tail);	/* no barrier, no KICK: the next WAIT does both */
+		r = rx_take(&b->rx, 0);
+		tx_put(&b->tx, r->type, NULL, 0);
+		rx_release(&b->rx, 0);
+		/* no barrier, no KICK: the next WAIT does both */
+		store_release(&tx_tail(&b->tx)->tail, b->tx.tail);
 	}
-	kick(self->b_tx.fd);
+	kick(b->tx.fd);
 	return NULL;
 }
 
@@ -511,7 +524,7 @@ TEST_F(pair, ping_pong)
 	pthread_t t;
 	void *ret;
 
-	ASSERT_EQ(0, pthread_create(&t, NULL, answer, self));
+	ASSERT_EQ(0, pthread_create(&t, NULL, answer, &self->b));
 	for (int n = 0; n < 200; n++) {
 		tx_put(&self->a_tx, n, NULL, 0);
 		store_release(&tx_tail(&self->a_tx)->tail, self->a_tx.tail);
@@ -543,7 +556,7 @@ TEST_F(pair, kick_refuses)
 	int wrong[] = { -2, 1000, open("/dev/null", O_RDWR), self->there, foreign };
 
 	ASSERT_GE(foreign, 0);
-	tx_send(&self->b_tx, 1, NULL, 0);
+	tx_send(&self->b.tx, 1, NULL, 0);
 	for (int i = 0; i < 5; i++) {
 		w.kick = wrong[i];
 		EXPECT_EQ(-EBADF, cmd(self->a_rx.fd, MSGC_WAIT, &w)) { TH_LOG("case %d", i); }
@@ -572,7 +585,8 @@ TEST_F(wait, space)
 	EXPECT_EQ(-ETIMEDOUT, wait_for(self->tx.fd, MSGC_OUT, in_ms(5)));
 	ASSERT_TRUE(runner_start(&r, self->tx.fd, MSGC_WAIT, OUT_FOREVER));
 	EXPECT_NE(NULL, rx_take(&self->rx, 0));
-	EXPECT_EQ(-EAGAIN, wait_for(self->tx.fd, MSGC_OUT, MSGC_NOW));	/* taken is not released */
+	/* taken is not released */
+	EXPECT_EQ(-EAGAIN, wait_for(self->tx.fd, MSGC_OUT, MSGC_NOW));
 	rx_release(&self->rx, 0);
 	EXPECT_EQ(MSGC_OUT, runner_end(&r));
 	EXPECT_EQ(POLLOUT, poll_now(self->tx.fd, POLLOUT));
@@ -604,7 +618,10 @@ TEST_F(wait, space_for_pollers)
 	close(ep);
 }
 
-/* drain: the same wait with need = tail. A receiver that leaves does not end it, its successor's release does. */
+/*
+ * drain: the same wait with need = tail. A receiver that leaves does not end it, its successor's
+ * release does.
+ */
 TEST_F(wait, drain)
 {
 	struct runner r;
@@ -625,7 +642,10 @@ TEST_F(wait, drain)
 	self->rx = second;
 }
 
-/* Without a receiver there is nobody who could release: the sender waits for one. Taking up the position is a release, too. */
+/*
+ * Without a receiver there is nobody who could release: the sender waits for one. Taking up the
+ * position is a release, too.
+ */
 TEST_F(wait, space_before_the_first_receiver)
 {
 	int chan = create_private(CREATE(.ring_max = 8192));
@@ -694,7 +714,10 @@ TEST_F(wait, end_of_stream)
 	self->tx = again;
 }
 
-/* Never a sender, no end. The stream that ended before this receiver came has not ended for it, unless it finds something. */
+/*
+ * Never a sender, no end. The stream that ended before this receiver came has not ended for it,
+ * unless it finds something.
+ */
 TEST_F(wait, no_end_before_the_first_sender)
 {
 	int chan = create_private(CREATE());
@@ -776,7 +799,8 @@ TEST_F(wait, membership_is_pri)
 
 static int write_text(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
+	int fd = open(path, O_WRONLY | O_CLOEXEC),
+	    ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
 
 	close(fd);
 	return ok ? 0 : -1;
@@ -801,7 +825,8 @@ static int into_timens(int sk, void *p)
 {
 	struct kid k;
 
-	if (unshare(CLONE_NEWTIME) || write_text("/proc/self/timens_offsets", "monotonic 1000000 0"))
+	if (unshare(CLONE_NEWTIME) ||
+	    write_text("/proc/self/timens_offsets", "monotonic 1000000 0"))
 		return 1;
 	k = kid_start(wait_in_timens, p);
 	tell(sk, hear(k.sk));
@@ -828,7 +853,9 @@ static void *stream(void *p)
 	struct ep *s = p;
 
 	for (__u32 n = 0; n < MANY; n++) {
-		while (s->tail + span_of(64) - READ_ONCE(((struct msgc_slots *)s->area[MSGC_PEER])->slot[0].head) > 8192) {
+		while (s->tail + span_of(64) -
+			       READ_ONCE(((struct msgc_slots *)s->area[MSGC_PEER])->slot[0].head) >
+		       8192) {
 			WRITE_ONCE(tx_control(s)->need, s->tail + span_of(64) - 8192);
 			if (wait_for(s->fd, MSGC_OUT, in_ms(10000)) != MSGC_OUT)
 				return (void *)1;
