@@ -3,6 +3,8 @@
 #include "messages.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
 
 #define RING 4096U
 
@@ -508,7 +510,7 @@ static void old_record_starts_are_forgotten(void)
 	end();
 }
 
-/* An attempt to raise the limit stored `low`, then the membership changed: newcomers start there. */
+/* A try to raise the limit stored `low`, then the membership changed: who comes starts there. */
 static void positioning_is_a_release(void)
 {
 	chan = chan_new(4, RING);
@@ -520,6 +522,33 @@ static void positioning_is_a_release(void)
 	control_of(tx)->low = 1024;
 	rx = join_receiver(chan, 0, 0);
 	CHECK_EQ(rx->kicks, 1);
+	CHECK_EQ(put(tx, 992, 4), 0);
+	end();
+}
+
+/* Runs in the sender between its look at the heads and its store of `low`. */
+static void change_receivers(int signal_number)
+{
+	signal(signal_number, SIG_DFL);
+	mprotect(tx->own, tx->own_size, PROT_READ | PROT_WRITE);
+	slot_of(rx, tx)->head = 0;		/* it takes back what it had released, and dies */
+	leave(rx, MSGC_DIED);
+	peer_free(rx);
+	rx = join_receiver(chan, 0, 0);
+}
+
+static void a_join_while_the_limit_rises(void)
+{
+	begin();
+	for (uint64_t i = 0; i < 4; i++)
+		CHECK_EQ(send_one(tx, 992, i), 0);
+	CHECK_EQ(recv_one(rx, 0), 1);
+	CHECK_EQ(recv_one(rx, 1), 1);
+	signal(SIGSEGV, change_receivers);
+	mprotect(tx->own, tx->own_size, PROT_READ);
+	CHECK_EQ(put(tx, 992, 4), -EAGAIN);	/* the new one starts at 0 and holds everything */
+	CHECK_EQ(slot_of(rx, tx)->head, 0);
+	CHECK_EQ(recv_one(rx, 0), 1);
 	CHECK_EQ(put(tx, 992, 4), 0);
 	end();
 }
@@ -564,6 +593,7 @@ int main(void)
 	RUN(low_is_always_a_record_start);
 	RUN(old_record_starts_are_forgotten);
 	RUN(positioning_is_a_release);
+	RUN(a_join_while_the_limit_rises);
 	RUN(a_waiter_is_kicked_once);
 	return tap_done();
 }
