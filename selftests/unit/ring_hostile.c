@@ -247,7 +247,8 @@ static void a_report_outlives_its_ring(void)
 /* Only PADs, as fast as they are taken: a call that does not wait must not go on for ever. */
 static void *pad_for_ever(void *stop)
 {
-	const __u64 *taken = &slot_of(rx, liar)->taken;	/* moves within a scan, `head` only after it */
+	/* This moves within a scan, `head` only after it. */
+	const __u64 *taken = &slot_of(rx, liar)->taken;
 	uint64_t tail = 0;
 
 	while (!atomic_load((atomic_bool *)stop)) {

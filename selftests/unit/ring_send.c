@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* ring_send - the sender's half: reservations, publishing, space, waiting, and when it kicks. */
+#define _DEFAULT_SOURCE
 #include "messages.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define RING 4096U
 
@@ -568,6 +570,7 @@ static void a_waiter_is_kicked_once(void)
 
 int main(void)
 {
+	alarm(600);		/* a lost wake-up is a failure */
 	RUN(every_length_at_every_place);
 	RUN(the_whole_ring_is_usable_and_not_more);
 	RUN(small_records_fill_the_ring_exactly);
