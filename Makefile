@@ -52,7 +52,7 @@ verify:				## check the models of the protocol
 	@$(MAKE) -s -C selftests/models
 
 lint: libipc cli		## all checkers over all sources
-	@tools/deps.sh build vm debug lint
+	@tools/deps.sh build vm lint
 	@tools/lint/run
 
 install: install-module install-user	## module, header, library, CLI, man pages
