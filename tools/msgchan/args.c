@@ -10,23 +10,29 @@
 
 #include "cli.h"
 
+/* The power of two that a unit as K, KB or KiB stands for, 0 for none, -1 for no such unit. */
+static int size_shift(const char *unit)
+{
+	static const char letters[] = "KMGT";
+	const char *letter = *unit ? strchr(letters, toupper((unsigned char)*unit)) : NULL;
+
+	if (!*unit)
+		return 0;
+	if (!letter || (unit[1] && strcasecmp(unit + 1, "iB") && strcasecmp(unit + 1, "B")))
+		return -1;
+	return 10 * (int)(letter - letters + 1);
+}
+
 /* 4096, 64K, 1.5M, 1GiB */
 uint64_t size_arg(const char *option, const char *text)
 {
-	static const char units[] = "KMGT";
 	char *end;
 	double v = strtod(text, &end);
-	const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-	unsigned int shift = 0;
+	int shift = size_shift(end);
 
-	if (unit) {
-		shift = 10 * (unsigned int)(unit - units + 1);
-		end++;
-		if (!strcasecmp(end, "iB") || !strcasecmp(end, "B"))
-			end = "";
-	}
-	v *= (double)(UINT64_C(1) << shift);
-	if (end == text || *end || !(v >= 0 && v < 0x1p63))
+	if (end != text && shift >= 0)
+		v *= (double)(UINT64_C(1) << shift);
+	if (end == text || shift < 0 || !(v >= 0 && v < 0x1p63))
 		exit(usage("%s: '%s' is no size (write 4096, 64K, 1.5M or 1G)", option, text));
 	return (uint64_t)v;
 }

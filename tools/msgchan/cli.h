@@ -145,7 +145,7 @@ struct connect {
 	struct ipc_options options;	/* mode: which is wanted, also of a channel that exists */
 };
 
-#define RING_MAX (64U << 20)		/* of a channel that --create makes; who sends pays for its ring */
+#define RING_MAX (64U << 20)		/* of what --create makes: who sends pays for its ring */
 
 int connect_channel(const struct connect *c, struct ipc_channel **ch, struct msgc_info *info);
 int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how,

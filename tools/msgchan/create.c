@@ -179,7 +179,7 @@ static int explain(const char *name, int err)
 	case EEXIST:
 		return complain(ST_FAILED, "%s exists already; 'msgchan rm' would remove it", name);
 	case EPERM:
-		return complain(ST_PERMISSION, "%s: you may not give a channel to that --owner", name);
+		return complain(ST_PERMISSION, "%s: you may not give it to that --owner", name);
 	case EDQUOT:
 		return complain(ST_FAILED,
 				"%s: you have all that a user may have ('msgchan doctor' shows limits)",

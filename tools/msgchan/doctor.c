@@ -212,8 +212,7 @@ static void try_mode(struct finding *f, uint32_t mode, side sending, side receiv
 		found(f, true, "%s, in %.1f ms", what, (double)(now_ns() - start) / 1e6);
 }
 
-#define PING "ping"
-#define PONG "pong!"
+static char ping[5] = "ping", pong[6] = "pong!";
 
 static bool says(const struct ipc_msg *m, const char *text)
 {
@@ -222,7 +221,7 @@ static bool says(const struct ipc_msg *m, const char *text)
 
 static int send_ping(struct ipc_endpoint *ep)
 {
-	struct ipc_msg m = { .data = PING, .len = strlen(PING) };
+	struct ipc_msg m = { .data = ping, .len = sizeof(ping) - 1 };
 	int err = ipc_send(ep, &m, ipc_in(TRIAL_NS));
 
 	return err ? err : ipc_drain(ep, ipc_in(TRIAL_NS));
@@ -235,7 +234,7 @@ static int recv_ping(struct ipc_endpoint *ep)
 
 	if (n < 0)
 		return n;
-	if (!says(&m, PING))
+	if (!says(&m, ping))
 		return -EBADMSG;
 	n = ipc_release(ep, &m, 1);
 	if (n)
@@ -246,12 +245,12 @@ static int recv_ping(struct ipc_endpoint *ep)
 
 static int call_ping(struct ipc_endpoint *ep)
 {
-	struct ipc_msg m = { .data = PING, .len = strlen(PING) };
+	struct ipc_msg m = { .data = ping, .len = sizeof(ping) - 1 };
 	int err = ipc_call(ep, &m, &m, ipc_in(TRIAL_NS));
 
 	if (err)
 		return err;
-	err = says(&m, PONG) ? 0 : -EBADMSG;
+	err = says(&m, pong) ? 0 : -EBADMSG;
 	ipc_release(ep, &m, 1);
 	return err;
 }
@@ -263,10 +262,10 @@ static int serve_ping(struct ipc_endpoint *ep)
 
 	if (n < 0)
 		return n;
-	if (!says(&m, PING))
+	if (!says(&m, ping))
 		return -EBADMSG;
-	memcpy(m.reply, PONG, strlen(PONG));
-	return ipc_reply(ep, &m, strlen(PONG), 0);
+	memcpy(m.reply, pong, sizeof(pong) - 1);
+	return ipc_reply(ep, &m, sizeof(pong) - 1, 0);
 }
 
 static void check_ring(struct finding *f)

@@ -342,13 +342,14 @@ static int transfer(struct sending *s)
 	return ST_OK;
 }
 
-/* No block may be longer than what a message can be; in a ring a quarter, so that both sides have work. */
+/* A block has to fit a request, or a quarter of a ring: then both sides have work. */
 static void fit(struct sending *s, const struct msgc_info *info)
 {
 	uint64_t ring = s->how.ring ? s->how.ring : RING;
 
 	s->calls = info->mode == MSGC_RENDEZVOUS;
-	s->block = (uint32_t)least(s->block, s->calls ? info->request : least(ring, info->ring_max) / 4);
+	ring = least(ring, info->ring_max);
+	s->block = (uint32_t)least(s->block, s->calls ? info->request : ring / 4);
 }
 
 static int send_input(struct sending *s)

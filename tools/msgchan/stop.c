@@ -40,8 +40,8 @@ int stopped(void)
 }
 
 /*
- * Waits until @fd is ready: 1, 0 after @timeout (NULL: none), -errno; -EINTR only if a signal asked to stop. Such a signal is
- * delivered inside of the wait or seen before it, never missed between the two.
+ * Waits until @fd is ready: 1, 0 after @timeout (NULL: none), -errno; -EINTR only if a signal asked
+ * to stop. Such a signal is delivered inside of the wait or seen before it, never missed between.
  */
 int wait_ready(int fd, short events, const struct timespec *timeout)
 {

@@ -43,7 +43,7 @@ int write_all(int fd, struct iovec *iov, unsigned int n)
 	return 0;
 }
 
-/* One read, once there is something: bytes, 0 at the end, -EINTR only where a signal asked to stop. */
+/* One read, once there is something: bytes, 0 at the end, -EINTR if a signal asked to stop. */
 ssize_t read_some(int fd, void *buf, size_t room)
 {
 	int err = 0;

@@ -4,7 +4,7 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
-#include <libsmartcols.h>
+#include <libsmartcols/libsmartcols.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
