@@ -17,9 +17,10 @@ help_of_each_verb() {
 	for verb in $verbs cat; do
 		expect 0 m "$verb" --help
 		has out "^Usage: .*msgchan "
-		expect 0 m help "$verb"
 		holds ! -s err
 	done
+	expect 0 m help recv
+	has out "^Usage: .*msgchan recv "
 	expect 0 m --version
 	has out '^msgchan [0-9][0-9.]*$'
 }
@@ -35,9 +36,10 @@ wrong_usage_is_status_2() {
 	done
 	for verb in info who create rm wait send recv call serve; do
 		expect 2 m "$verb"
-		expect 2 m "$verb" "two words"
-		expect 2 m "$verb" "$(printf '%064d' 0)"
 	done
+	expect 2 m create "two words"
+	expect 2 m create "$(printf '%064d' 0)"
+	expect 2 m create ""
 	expect 2 m create -m nonsense /t
 	expect 2 m create --ring 1Q /t
 	expect 2 m create --ring -1 /t

@@ -235,6 +235,10 @@ consumer_that_ends_early() {
 
 full_disk_is_an_error() {
 	m create /t
+	for how in --lines --whole --block=4K; do
+		expect 8 m send $how /t </
+		said 'standard input: '
+	done
 	echo data | m send --no-drain /t
 	got=0
 	m recv /t 2>err >/dev/full || got=$?

@@ -67,7 +67,23 @@ struct sending {
 	bool calls;			/* on a rendezvous channel */
 	char *input;			/* --whole */
 	size_t input_len;
+	int input_error;
 };
+
+/* One read, or, where a message has to be @whole, as many as it takes: bytes, 0 at the end. */
+static ssize_t read_input(struct sending *s, char *to, size_t room, bool whole)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	do {
+		n = read_some(STDIN_FILENO, to + len, room - len);
+		len += n > 0 ? (size_t)n : 0;
+	} while (whole && n > 0 && len < room);
+	if (n < 0 && n != -EINTR)
+		s->input_error = (int)n;
+	return n < 0 ? n : (ssize_t)len;
+}
 
 /* ---- one message ---- */
 
@@ -150,7 +166,7 @@ static ssize_t read_in_place(struct sending *s, size_t want)
 
 	if (err)
 		return err;
-	n = read_some(STDIN_FILENO, m.data, want);
+	n = read_input(s, m.data, want, s->whole);
 	if (n <= 0) {
 		ipc_abandon(s->ep, &m);
 		return n;
@@ -163,7 +179,7 @@ static ssize_t read_in_place(struct sending *s, size_t want)
 static ssize_t read_and_copy(struct sending *s)
 {
 	static char buf[BLOCK];
-	ssize_t n = read_some(STDIN_FILENO, buf, least(s->block, sizeof(buf)));
+	ssize_t n = read_input(s, buf, least(s->block, sizeof(buf)), false);
 	int err = n > 0 ? put(s, buf, (size_t)n) : 0;
 
 	return err ? err : n;
@@ -234,7 +250,7 @@ static int send_lines(struct sending *s)
 
 	do {
 		err = make_room(&l);
-		n = err ? err : read_some(STDIN_FILENO, l.buf + l.len, l.room - l.len);
+		n = err ? err : read_input(s, l.buf + l.len, l.room - l.len, false);
 		if (n > 0) {
 			l.len += (size_t)n;
 			err = put_lines(s, &l);
@@ -296,6 +312,10 @@ static int explain(struct sending *s, int err)
 {
 	char why[256];
 
+	if (s->input_error) {
+		fail(s->input_error, "standard input");
+		return ST_FAILED;
+	}
 	if (err == -EMSGSIZE)
 		return too_long(s);
 	if (err == -EAGAIN)
@@ -357,8 +377,10 @@ static int send_input(struct sending *s)
 	struct msgc_info info;
 	int err = s->whole ? prepare_whole(s) : 0, status;
 
-	if (err)
-		return fail(err, "standard input");
+	if (err) {
+		fail(err, "standard input");
+		return ST_FAILED;
+	}
 	if (s->connect.options.ring_max < s->how.ring)
 		s->connect.options.ring_max = s->how.ring;
 	err = connect_channel(&s->connect, &s->ch, &info);
