@@ -158,6 +158,23 @@ TEST_F(hostile, head_beyond_tail)
 	EXPECT_TRUE(good_pair_works(&self->good, &self->rx));
 }
 
+/* What was released stays released: a head that goes back ends the pair. */
+TEST_F(hostile, head_back)
+{
+	struct msgc_slot *slot = rx_slot(&self->rx, self->bad.at.number);
+
+	tx_fill(&self->bad);
+	tx_publish(&self->bad);
+	WRITE_ONCE(tx_control(&self->bad)->need, PAGE);
+	WRITE_ONCE(slot->head, self->bad.tail);
+	EXPECT_EQ(MSGC_OUT, wait_for(self->bad.fd, MSGC_OUT, MSGC_NOW));
+	WRITE_ONCE(slot->head, self->bad.tail - 64);
+	wait_for(self->bad.fd, MSGC_OUT, MSGC_NOW);
+	EXPECT_EQ(0, ep_line(&self->bad, self->bad.at.id)->receivers);
+	EXPECT_EQ(1, peer(self->chan, self->bad.at.id).refused);
+	EXPECT_TRUE(good_pair_works(&self->good, &self->rx));
+}
+
 /* Dying with evil words: end, base and redo are clamped into the ring, aligned, and in order. */
 TEST_F(hostile, dying_words)
 {

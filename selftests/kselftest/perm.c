@@ -88,6 +88,7 @@ TEST_F(perm, mode_bits)
 		int want;
 	} cases[] = {
 		{ 0600, ALICE, ALICE, 0, RW, 0 },
+		{ 0600, ALICE, STAFF, 0, RW, 0 },
 		{ 0400, ALICE, ALICE, 0, R, 0 },
 		{ 0400, ALICE, ALICE, 0, W, -EACCES },
 		{ 0400, ALICE, ALICE, 0, RW, -EACCES },
