@@ -1,65 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The CLI as a user runs it: help, usage, channels, permission, module. As root, in the guest, with the module loaded. TAP.
+# The CLI as a user runs it: channels, permission, doctor. As root, in the guest, with the module loaded. TAP.
 # usage: channels.sh [TEST...]     names as in "ok 3 NAME"; default: all
 
 . "${0%/*}/lib.sh"
-
-verbs="ls info who create rm wait send recv call serve doctor"
-
-# ---- help, usage ----
-
-help_of_each_verb() {
-	expect 0 m help
-	for verb in $verbs; do
-		has out "^  $verb "
-	done
-	for verb in $verbs cat; do
-		expect 0 m "$verb" --help
-		has out "^Usage: .*msgchan "
-		holds ! -s err
-	done
-	expect 0 m help recv
-	has out "^Usage: .*msgchan recv "
-	expect 0 m --version
-	has out '^msgchan [0-9][0-9.]*$'
-}
-
-wrong_usage_is_status_2() {
-	expect 2 m
-	expect 2 m nonsense
-	said "no verb 'nonsense'"
-	for verb in $verbs; do
-		expect 2 m "$verb" --nonsense
-		said "^msgchan $verb: "
-		said "Try 'msgchan $verb --help'"
-	done
-	for verb in info who create rm wait send recv call serve; do
-		expect 2 m "$verb"
-	done
-	expect 2 m create "two words"
-	expect 2 m create "$(printf '%064d' 0)"
-	expect 2 m create ""
-	expect 2 m create -m nonsense /t
-	expect 2 m create --ring 1Q /t
-	expect 2 m create --ring -1 /t
-	expect 2 m create --perm 999 /t
-	expect 2 m create --senders 0 /t
-	expect 2 m create --owner nobody-of-that-name /t
-	expect 2 m create --slots 4 /t
-	expect 2 m create -m rendezvous --ring 4K /t
-	expect 2 m create -m rendezvous --max-attempts 4 /t
-	expect 2 m wait -t soon /t
-	expect 2 m wait -P nobody /t
-	expect 2 m send -l -w /t
-	expect 2 m send --format 256 /t
-	expect 2 m recv -n -1 /t
-	expect 2 m serve /t
-	expect 2 m serve /t --echo --reply x
-	expect 2 m ls /t
-	expect 2 m ls -o NAME,NONSENSE
-	said NONSENSE
-}
 
 # ---- channels ----
 
@@ -136,7 +80,7 @@ unnamed_channels_go_by_number() {
 many_channels_are_all_listed() {
 	n=0
 	while [ $n -lt 66 ]; do
-		m create "/t$n"
+		msgchan create "/t$n"
 		n=$((n + 1))
 	done
 	expect 0 m ls -n -o NAME
@@ -156,7 +100,7 @@ names_and_comms_are_harmless() {
 	json '.channels[].owner' | grep -q '^e\\x1b\[31m'
 }
 
-# ---- permission, module ----
+# ---- permission, doctor ----
 
 permission_is_status_3() {
 	m create --perm 0600 /t
@@ -189,16 +133,6 @@ device_of_root_alone_is_status_3() {
 	expect 0 as alice msgchan ls
 }
 
-no_module_is_status_4() {
-	mv /dev/msgchan /dev/hidden
-	for verb in ls "info /t" "who /t" "create /t" "rm /t" "wait /t" "send /t" "recv /t" "call /t x" "serve -c /t -e"; do
-		expect 4 sh -c "msgchan $verb"
-		said 'modprobe msgchan'
-	done
-	expect 4 m doctor
-	mv /dev/hidden /dev/msgchan
-}
-
 doctor_finds_all_well() {
 	expect 0 m doctor
 	lacks out FAIL
@@ -208,20 +142,9 @@ doctor_finds_all_well() {
 	expect 0 as alice msgchan doctor
 }
 
-no_channel_is_status_1() {
-	for verb in "send /t" "recv /t" "call /t x" "serve /t -e"; do
-		expect 1 sh -c "msgchan $verb"
-		said "no channel '/t'.*create"
-	done
-	expect 1 m info /t
-	expect 1 m who /t
-}
-
 all="
-help_of_each_verb wrong_usage_is_status_2 create_list_remove options_of_a_ring
-options_of_a_rendezvous columns_and_json_of_ls unnamed_channels_go_by_number
-many_channels_are_all_listed names_and_comms_are_harmless permission_is_status_3
-device_of_root_alone_is_status_3 no_module_is_status_4 doctor_finds_all_well
-no_channel_is_status_1
+create_list_remove options_of_a_ring options_of_a_rendezvous columns_and_json_of_ls
+unnamed_channels_go_by_number many_channels_are_all_listed names_and_comms_are_harmless
+permission_is_status_3 device_of_root_alone_is_status_3 doctor_finds_all_well
 "
 run_tests "$@"
