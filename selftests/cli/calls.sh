@@ -203,7 +203,7 @@ endpoints_survive_commands() {
 	$M serve -c /t -- cat &
 	soon waiting_peer /t server
 	n=0
-	while [ $n -lt 30 ]; do
+	while [ $n -lt 10 ]; do
 		is "$(m call /t $n)" $n
 		n=$((n + 1))
 	done
