@@ -263,6 +263,7 @@ void msgc_endpoint_die(struct msgc_endpoint *ep, u32 state);
 void msgc_reap_later(struct msgc_channel *ch);
 void msgc_reap_work(struct work_struct *work);
 void msgc_zap_peer_everywhere(struct msgc_endpoint *peer);
+void msgc_member_unlink(struct msgc_endpoint *ep);	/* members and channel->lock held */
 void msgc_member_vacate(struct msgc_endpoint *ep);
 void msgc_members_discard(struct msgc_channel *ch);
 int msgc_channel_evict(struct msgc_channel *ch, void __user *arg);

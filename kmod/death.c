@@ -80,6 +80,19 @@ static bool finished(struct msgc_endpoint *ep)
 	return ep->discarded || msgc_ring_drained(ep);
 }
 
+/* Out of the table; for a while yet its place counts as its user's, who freed it. */
+void msgc_member_unlink(struct msgc_endpoint *ep)
+{
+	struct msgc_member *m = &ep->ch->member[ep->index];
+
+	lockdep_assert_held(&ep->ch->members);
+	lockdep_assert_held(&ep->ch->lock);
+	WRITE_ONCE(m->ep, NULL);
+	msgc_payers_put(m->freed_by);
+	m->freed_by = msgc_payers_get(ep->payers);
+	m->freed_ns = ktime_get_ns();
+}
+
 /* Takes one finished member out of the table; its reference goes to the caller. */
 static struct msgc_endpoint *unlink_finished(struct msgc_channel *ch)
 {
@@ -92,7 +105,7 @@ static struct msgc_endpoint *unlink_finished(struct msgc_channel *ch)
 		if (!ch->member[i].ep || !finished(ch->member[i].ep))
 			continue;
 		ep = ch->member[i].ep;
-		WRITE_ONCE(ch->member[i].ep, NULL);
+		msgc_member_unlink(ep);
 		msgc_line_set_state(ep, MSGC_REVOKED);
 		msgc_generation_bump(ch);
 		break;
@@ -143,21 +156,16 @@ void msgc_zap_peer_everywhere(struct msgc_endpoint *peer)
 }
 
 /*
- * It has been taken out of the table: no peer sees its pages any more, then its index is free.
- * Last freed is reused last; for a while it counts as the one's who freed it. Puts the table's
- * reference.
+ * It has been taken out of the table: no peer sees its pages any more, then its index is free, and
+ * reused last. Puts the table's reference.
  */
 void msgc_member_vacate(struct msgc_endpoint *ep)
 {
 	struct msgc_channel *ch = ep->ch;
-	struct msgc_member *m = &ch->member[ep->index];
 
 	msgc_zap_peer_everywhere(ep);
 	mutex_lock(&ch->members);
-	msgc_payers_put(m->freed_by);
-	m->freed_by = msgc_payers_get(ep->payers);
-	m->freed_ns = ktime_get_ns();
-	list_add_tail(&m->free, &ch->free[ep->role - 1]);
+	list_add_tail(&ch->member[ep->index].free, &ch->free[ep->role - 1]);
 	mutex_unlock(&ch->members);
 	msgc_endpoint_put(ep);
 }

@@ -333,7 +333,7 @@ static void leave_table(struct msgc_endpoint *ep)
 
 	mutex_lock(&ch->members);
 	spin_lock(&ch->lock);
-	WRITE_ONCE(ch->member[ep->index].ep, NULL);
+	msgc_member_unlink(ep);
 	spin_unlock(&ch->lock);
 	mutex_unlock(&ch->members);
 	msgc_member_vacate(ep);
@@ -461,6 +461,10 @@ int msgc_endpoint_attach(struct msgc_channel *ch, u32 rights, void __user *arg)
 	if (!ep)
 		return -ENOMEM;
 	ret = endpoint_pay(ep, most);
+	if (ret == -EDQUOT) {
+		flush_work(&ch->reap);	/* what was closed just now is given back first */
+		ret = endpoint_pay(ep, most);
+	}
 	if (ret)
 		goto put;
 	file = endpoint_file(ep);
