@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that a part of this repository needs.
 #
-# usage: tools/deps.sh [GROUP]...	build, vm, check, debug, verify, lint
-#				(default: all)
+# usage: tools/deps.sh [GROUP]...	build, vm, check, demo, debug, verify,
+#				lint (default: all)
 #
 # Does nothing, and at once, when they are there.  No kernel is among them: see
 # tools/vm/kernel.  Other than on Debian it says what is missing.
@@ -38,6 +38,7 @@ list()
 	debug	xz-utils	unpacks the kernel's source
 	verify	spin		checks the models
 	check	jq		the CLI tests read its JSON
+	demo	netbase		/etc/services, which the demo looks things up in
 	lint	sparse		address spaces and locks in the module
 	lint	shellcheck	the scripts
 	lint	codespell	the texts
@@ -58,7 +59,7 @@ missing()
 		comm -13 - <(printf '%s\n' "$@" | sort -u)
 }
 
-groups=${*:-build vm check debug verify lint}
+groups=${*:-build vm check demo debug verify lint}
 mapfile -t wanted < <(list | awk -v groups=" $groups " \
 	'index(groups, " " $1 " ") { print $2 }')
 [ ${#wanted[@]} -gt 0 ] || { echo "usage: $0 [GROUP]..." >&2; exit 2; }
