@@ -280,6 +280,47 @@ TEST_F(quota, bytes_of_status)
 	EXPECT_EQ(0, kid_end(&k, 0));
 }
 
+static int make_client(void *arg)
+{
+	struct msgc_attach at = ATTACH(.role = MSGC_SENDER);
+
+	return cmd(*(int *)arg, MSGC_ATTACH, &at);
+}
+
+/* Status areas of 8 KiB, then clients of 44 KiB, come and go: all together more than 256 KiB. */
+static int bytes_come_back(int sk, void *arg)
+{
+	int chan, fd;
+
+	(void)sk;
+	(void)arg;
+	if (become(ALICE, ALICE))
+		return 1;
+	chan = create_private(CREATE_CALL(.request = PAGE, .reply = PAGE));
+	for (int round = 0; round < 40; round++) {
+		fd = make_soon(make_channel, NULL);
+		if (fd < 0)
+			return 2;
+		close(fd);
+	}
+	for (int round = 0; round < 20; round++) {
+		fd = make_soon(make_client, &chan);
+		if (fd < 0)
+			return 3;
+		close(fd);
+	}
+	return 0;
+}
+
+TEST_F(quota, bytes_come_back)
+{
+	struct kid k;
+
+	ASSERT_EQ(0, limit(BYTES, 256 << 10));
+	k = kid_start(bytes_come_back, NULL);
+	EXPECT_EQ(0, kid_end(&k, 0));
+}
+
 /* A client says at ATTACH what it will pay for its slots. */
 TEST_F(quota, client_ceiling)
 {
