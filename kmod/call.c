@@ -243,7 +243,18 @@ static void give_up_locked(struct msgc_txn *txn, int err)
 	}
 	settle_locked(txn, txn->ever_taken ? MSGC_O_MAYBE : MSGC_O_NOT_EXECUTED, err);
 	publish(txn);
-	wake(txn->client, false);
+	txn->client->unwoken = true;
+}
+
+/*
+ * Once for all that has been given up: somebody else chose how many calls that is, and how many
+ * pollers are woken.
+ */
+static void wake_client(struct msgc_endpoint *client)
+{
+	if (client->unwoken)
+		wake(client, false);
+	client->unwoken = false;
 }
 
 /* The one judge of deadlines. True: it was overdue, and has been given up. */
@@ -257,13 +268,36 @@ static bool overdue_locked(struct msgc_txn *txn)
 	return true;
 }
 
+static bool judge_locked(struct msgc_txn *txn)
+{
+	bool overdue = overdue_locked(txn);
+
+	wake_client(txn->client);
+	return overdue;
+}
+
+static void wake_clients(struct msgc_channel *ch)
+{
+	u32 i;
+
+	for (i = ch->par.max_receivers; i < ch->nr_members; i++)
+		if (ch->member[i].ep)
+			wake_client(ch->member[i].ep);
+}
+
 static struct msgc_txn *first_waiting_locked(struct msgc_channel *ch)
 {
+	bool given_up = false;
 	struct msgc_txn *txn;
 
-	do {
+	for (;;) {
 		txn = list_first_entry_or_null(&ch->queue, struct msgc_txn, node);
-	} while (txn && overdue_locked(txn));
+		if (!txn || !overdue_locked(txn))
+			break;
+		given_up = true;
+	}
+	if (given_up)
+		wake_clients(ch);
 	return txn;
 }
 
@@ -310,12 +344,12 @@ static void untake_locked(struct msgc_txn *txn)
 		msgc_reap_later(client->ch);
 }
 
-static void let_go_locked(struct msgc_txn *txn, bool handoff)
+/* The caller wakes the client. */
+static void let_go_locked(struct msgc_txn *txn)
 {
 	untake_locked(txn);
 	idle_locked(txn);
 	publish(txn);
-	wake(txn->client, handoff);
 }
 
 /* Not what the client has given up; but one-way messages, though their senders have been told. */
@@ -343,7 +377,7 @@ static void server_died_locked(struct msgc_txn *txn)
 	if (txn->flags & MSGC_ONEWAY)
 		ch->lost++;
 	settle_locked(txn, MSGC_O_MAYBE, -EOWNERDEAD);
-	let_go_locked(txn, false);
+	let_go_locked(txn);
 }
 
 /* ---- CALL ---- */
@@ -356,7 +390,7 @@ static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline)
 	int err;
 
 	/* Free, but with an outcome that its client, or a waiter, has not seen: busy once more. */
-	if (overdue_locked(txn) || txn->state != MSGC_IDLE || txn->waiter)
+	if (judge_locked(txn) || txn->state != MSGC_IDLE || txn->waiter)
 		return -EBUSY;
 	err = read_request(txn, &req);
 	if (err)
@@ -400,6 +434,7 @@ static bool settled(struct msgc_txn *txn, int err)
 	overdue_locked(txn);
 	if (err == -ESHUTDOWN && !txn->outcome)
 		give_up_locked(txn, err);
+	wake_client(txn->client);
 	ret = txn->outcome;
 	if (ret || err)
 		txn->waiter = false;
@@ -496,6 +531,7 @@ static int cancel_locked(struct msgc_endpoint *ep, u32 first, u32 end, u64 cooki
 		if (!cancelable(&ep->txn[i], cookie))
 			continue;
 		give_up_locked(&ep->txn[i], -ECANCELED);
+		wake_client(ep);
 		return 0;
 	}
 	return -ENOENT;
@@ -613,7 +649,8 @@ static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *
 		txn->format = answer.format;
 		settle_locked(txn, MSGC_O_DONE, reply->status);
 	}
-	let_go_locked(txn, handoff);
+	let_go_locked(txn);
+	wake(txn->client, handoff);
 	return 0;
 }
 
@@ -675,6 +712,7 @@ static u32 client_events_locked(struct msgc_endpoint *ep)
 			next = min(next, txn->deadline);
 		events |= slot_events(txn);
 	}
+	wake_client(ep);
 	msgc_timer_arm(ep, next);
 	return events;
 }
@@ -741,6 +779,7 @@ void msgc_call_joined(struct msgc_endpoint *ep)
 		ep->ch->servers++;
 }
 
+/* Whoever waits, here and below, is woken by the change of the membership that follows. */
 static void client_gone_locked(struct msgc_endpoint *ep)
 {
 	u32 i;

@@ -28,6 +28,7 @@
 #ifndef MSGC_CORE_H
 #define MSGC_CORE_H
 
+#include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/kref.h>
@@ -206,10 +207,12 @@ struct msgc_endpoint {
 	struct msgc_region own, inbox, data, peer;
 	struct page *scratch;		/* what its writable mappings show once it is dead */
 	struct address_space mapping;	/* of its file: its mappings and nobody else's */
-	/* faults (read) against death and revocation (write); protects `dead` in faults */
+	/* faults (read) against death and revocation (write) */
 	struct rw_semaphore map_lock;
-	/* written under members, map_lock and channel->lock: any of them to read */
+	/* written under members and channel->lock: either to read; faults: see death.c */
 	bool dead;
+
+	struct completion settled;	/* its death is through */
 
 	struct list_head open;		/* channel->members */
 	struct list_head zap;		/* channel->zapping */
@@ -228,6 +231,7 @@ struct msgc_endpoint {
 	atomic64_t kicks, needless;
 
 	/* rendezvous: channel->lock */
+	bool unwoken;			/* client: calls were given up since it was woken */
 	u64 shed;			/* dead client: slots whose pages are gone, or going */
 	struct msgc_txn *txn;		/* client: one per slot */
 	struct msgc_hold *hold;		/* server: one per inbox entry */
@@ -277,6 +281,7 @@ bool msgc_owner_dead(const struct msgc_endpoint *ep);
 /* ---- region.c ---- */
 int msgc_mmap(struct file *file, struct vm_area_struct *vma);
 void msgc_zap_writable(struct msgc_endpoint *ep);	/* map_lock held for writing */
+void msgc_zap_replies(struct msgc_endpoint *client);	/* map_lock held for writing */
 void msgc_zap_peer(struct msgc_endpoint *ep, const struct msgc_endpoint *peer);
 
 /* ---- status.c: the kernel-written area; all but init under channel->lock ---- */
@@ -289,6 +294,7 @@ void msgc_generation_bump(struct msgc_channel *ch);	/* and wakes every member */
 /* ---- wait.c: sleeping with a deadline, an interrupt and a timer ---- */
 u64 msgc_deadline_to_host(u64 deadline);		/* from the caller's time namespace */
 u64 msgc_deadline_to_user(u64 deadline);		/* to the caller's */
+bool msgc_interrupted(struct msgc_endpoint *ep);
 int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline);
 void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline);
 enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer);

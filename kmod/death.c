@@ -5,7 +5,7 @@
  * However it comes (its process, DETACH, EVICT, its last reference), the first one wins, in
  * this order (docs/protocol.md 13):
  *
- *	1  the state changes under map_lock
+ *	1  it is dead: no command of it does anything any more
  *	2  every writable mapping is zapped; later accesses show its scratch page
  *	3  its words are read once, into the lines
  *	4  only then do others learn of it
@@ -22,18 +22,32 @@
 
 #include "core.h"
 
+/* The first who comes has to see it through. */
+static bool claim(struct msgc_endpoint *ep)
+{
+	bool first;
+
+	mutex_lock(&ep->ch->members);
+	spin_lock(&ep->ch->lock);
+	first = ep->since && !ep->dead;
+	if (first)
+		WRITE_ONCE(ep->dead, true);	/* 1 */
+	spin_unlock(&ep->ch->lock);
+	mutex_unlock(&ep->ch->members);
+	return first;
+}
+
+/* Faults that began before `dead` was set end before the lock is had; later ones see it. */
 static void stop_writing(struct msgc_endpoint *ep)
 {
 	down_write(&ep->map_lock);
-	spin_lock(&ep->ch->lock);
-	WRITE_ONCE(ep->dead, true);		/* 1 */
-	spin_unlock(&ep->ch->lock);
 	msgc_zap_writable(ep);			/* 2 */
 	up_write(&ep->map_lock);
 }
 
 static void bequeath(struct msgc_endpoint *ep, u32 state)
 {
+	mutex_lock(&ep->ch->members);
 	spin_lock(&ep->ch->lock);
 	if (msgc_is_ring(ep->ch))		/* 3 */
 		msgc_ring_gone(ep);
@@ -42,19 +56,23 @@ static void bequeath(struct msgc_endpoint *ep, u32 state)
 	msgc_line_set_state(ep, state);		/* 4 */
 	msgc_generation_bump(ep->ch);
 	spin_unlock(&ep->ch->lock);
+	mutex_unlock(&ep->ch->members);
 }
 
+/*
+ * No lock is held while its own faults and mappings are waited for. Who comes second waits for the
+ * first, or ->release could give up the channel while calls of the dead are still to be settled.
+ */
 void msgc_endpoint_die(struct msgc_endpoint *ep, u32 state)
 {
-	struct msgc_channel *ch = ep->ch;
-
-	mutex_lock(&ch->members);
-	if (ep->since && !ep->dead) {
+	if (claim(ep)) {
 		stop_writing(ep);
 		bequeath(ep, state);
-		msgc_reap_later(ch);
+		msgc_reap_later(ep->ch);
+		complete_all(&ep->settled);
+	} else if (ep->since) {
+		wait_for_completion(&ep->settled);
 	}
-	mutex_unlock(&ch->members);
 }
 
 /* ---- reaping ---- */
@@ -93,22 +111,22 @@ void msgc_member_unlink(struct msgc_endpoint *ep)
 	m->freed_ns = ktime_get_ns();
 }
 
-/* Takes one finished member out of the table; its reference goes to the caller. */
-static struct msgc_endpoint *unlink_finished(struct msgc_channel *ch)
+/* Takes the next finished member out of the table; its reference goes to the caller. */
+static struct msgc_endpoint *unlink_finished(struct msgc_channel *ch, u32 *index)
 {
 	struct msgc_endpoint *ep = NULL;
-	u32 i;
 
 	mutex_lock(&ch->members);
 	spin_lock(&ch->lock);
-	for (i = 0; i < ch->nr_members; i++) {
-		if (!ch->member[i].ep || !finished(ch->member[i].ep))
+	while (!ep && *index < ch->nr_members) {
+		ep = ch->member[(*index)++].ep;
+		if (!ep || !finished(ep)) {
+			ep = NULL;
 			continue;
-		ep = ch->member[i].ep;
+		}
 		msgc_member_unlink(ep);
 		msgc_line_set_state(ep, MSGC_REVOKED);
 		msgc_generation_bump(ch);
-		break;
 	}
 	spin_unlock(&ch->lock);
 	mutex_unlock(&ch->members);
@@ -174,18 +192,17 @@ void msgc_member_vacate(struct msgc_endpoint *ep)
  * A dead client's slots that no server has go at once, the others when they are let go: a server
  * that keeps one call keeps no more than that one's memory.
  */
-static struct msgc_endpoint *next_to_shed(struct msgc_channel *ch, u64 *slots)
+static struct msgc_endpoint *next_to_shed(struct msgc_channel *ch, u32 *index, u64 *slots)
 {
 	struct msgc_endpoint *found = NULL;
-	u32 i;
 
 	if (msgc_is_ring(ch))
 		return NULL;
 	spin_lock(&ch->lock);
-	for (i = ch->par.max_receivers; i < ch->nr_members && !found; i++) {
-		struct msgc_endpoint *ep = ch->member[i].ep;
+	while (!found && *index < ch->nr_members) {
+		struct msgc_endpoint *ep = ch->member[(*index)++].ep;
 
-		if (!ep || !ep->since || ep->line->state == MSGC_LIVE)
+		if (!ep || !ep->since || !msgc_is_sender(ep) || ep->line->state == MSGC_LIVE)
 			continue;
 		*slots = GENMASK_ULL(ch->par.slots - 1, 0) & ~ep->shed & ~msgc_call_taken(ep);
 		if (!*slots)
@@ -204,7 +221,8 @@ static void shed(struct msgc_endpoint *ep, u64 slots)
 	u32 i;
 
 	msgc_zap_peer_everywhere(ep);
-	down_write(&ep->map_lock);	/* its own mappings of the replies */
+	down_write(&ep->map_lock);
+	msgc_zap_replies(ep);	/* or its own mappings would keep pages that nobody pays for */
 	for (i = 0; i < ep->ch->par.slots; i++) {
 		if (!(slots & 1ULL << i))
 			continue;
@@ -216,17 +234,23 @@ static void shed(struct msgc_endpoint *ep, u64 slots)
 	up_write(&ep->map_lock);
 }
 
+/*
+ * Once over the table: who is finished later queues the work anew, and nobody who waits for this
+ * run waits for that.
+ */
 void msgc_reap_work(struct work_struct *work)
 {
 	struct msgc_channel *ch = container_of(work, struct msgc_channel, reap);
 	struct msgc_endpoint *ep;
+	u32 index = 0;
 	u64 slots;
 
-	while ((ep = next_to_shed(ch, &slots))) {
+	while ((ep = next_to_shed(ch, &index, &slots))) {
 		shed(ep, slots);
 		msgc_endpoint_put(ep);
 	}
-	while ((ep = unlink_finished(ch)))
+	index = 0;
+	while ((ep = unlink_finished(ch, &index)))
 		msgc_member_vacate(ep);
 	msgc_channel_put(ch);
 }

@@ -148,6 +148,7 @@ static struct msgc_endpoint *endpoint_new(struct msgc_channel *ch, const struct 
 	get_task_comm(ep->comm, current);
 	address_space_init_once(&ep->mapping);
 	init_rwsem(&ep->map_lock);
+	init_completion(&ep->settled);
 	INIT_LIST_HEAD(&ep->open);
 	init_waitqueue_head(&ep->wait);
 	spin_lock_init(&ep->timer_lock);
@@ -209,6 +210,10 @@ static int endpoint_pay(struct msgc_endpoint *ep, u64 most)
 	if (most && bytes > most)
 		return -EDQUOT;
 	err = endpoint_charge(ep, bytes);
+	if (err == -EDQUOT) {
+		flush_work(&ep->ch->reap);	/* what was closed just now is given back first */
+		err = endpoint_charge(ep, bytes);
+	}
 	if (err)
 		return err;
 	ep->scratch = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
@@ -263,9 +268,12 @@ static bool seat_taken(const struct msgc_endpoint *ep)
 
 	if (msgc_is_sender(ep) || (!msgc_is_ring(ch) && (ch->par.flags & MSGC_MANY_SERVERS)))
 		return false;
-	for (i = 0; i < ch->par.max_receivers; i++)
-		if (ch->member[i].ep && !ch->member[i].ep->dead)
-			return true;
+	for (i = 0; i < ch->par.max_receivers; i++) {
+		const struct msgc_endpoint *other = ch->member[i].ep;
+
+		if (other && (!other->since || other->line->state == MSGC_LIVE))
+			return true;	/* or dead, and what it leaves is not settled yet */
+	}
 	return false;
 }
 
@@ -461,10 +469,6 @@ int msgc_endpoint_attach(struct msgc_channel *ch, u32 rights, void __user *arg)
 	if (!ep)
 		return -ENOMEM;
 	ret = endpoint_pay(ep, most);
-	if (ret == -EDQUOT) {
-		flush_work(&ch->reap);	/* what was closed just now is given back first */
-		ret = endpoint_pay(ep, most);
-	}
 	if (ret)
 		goto put;
 	file = endpoint_file(ep);

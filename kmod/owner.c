@@ -75,19 +75,14 @@ static void owner_died(struct work_struct *work)
 	}
 }
 
-static struct msgc_owner *owner_new(struct pid *pid)
+static void owner_enter(struct msgc_owner *owner, struct pid *pid)
 {
-	struct msgc_owner *owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT);
-
-	if (!owner)
-		return NULL;
 	owner->pid = get_pid(pid);
 	INIT_LIST_HEAD(&owner->endpoints);
 	INIT_WORK(&owner->work, owner_died);
 	init_waitqueue_func_entry(&owner->wait, owner_notified);
 	list_add(&owner->node, &owners);
 	add_wait_queue(&pid->wait_pidfd, &owner->wait);
-	return owner;
 }
 
 /*
@@ -105,20 +100,25 @@ static void owner_free(struct msgc_owner *owner)
 /* Of the calling process, which cannot have died therefore. */
 int msgc_owner_add(struct msgc_endpoint *ep)
 {
+	/* Allocated before: memory may be long in coming, and everybody's death takes the lock. */
+	struct msgc_owner *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
 	struct msgc_owner *owner;
 
+	if (!fresh)
+		return -ENOMEM;
 	mutex_lock(&owners_lock);
 	list_for_each_entry(owner, &owners, node)
 		if (owner->pid == ep->pid)
 			goto found;
-	owner = owner_new(ep->pid);
+	owner = fresh;
+	fresh = NULL;
+	owner_enter(owner, ep->pid);
 found:
-	if (owner) {
-		ep->owner = owner;
-		list_add(&ep->of_owner, &owner->endpoints);
-	}
+	ep->owner = owner;
+	list_add(&ep->of_owner, &owner->endpoints);
 	mutex_unlock(&owners_lock);
-	return owner ? 0 : -ENOMEM;
+	kfree(fresh);
+	return 0;
 }
 
 void msgc_owner_remove(struct msgc_endpoint *ep)

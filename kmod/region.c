@@ -63,6 +63,8 @@ void msgc_region_punch(struct msgc_region *region, u64 offset, u64 bytes)
 		if (region->pages[i])
 			put_page(region->pages[i]);
 		region->pages[i] = NULL;
+		if (!(i % 1024))
+			cond_resched();
 	}
 }
 
@@ -235,6 +237,13 @@ int msgc_mmap(struct file *file, struct vm_area_struct *vma)
 static void zap(struct msgc_endpoint *ep, u64 start, u64 len)
 {
 	unmap_mapping_range(&ep->mapping, start, len, 1);
+}
+
+/* A client's own view of its replies, before some of them go: what is left faults in again. */
+void msgc_zap_replies(struct msgc_endpoint *client)
+{
+	lockdep_assert_held_write(&client->map_lock);
+	zap(client, client->area[MSGC_PEER].offset, client->area[MSGC_PEER].size);
 }
 
 /* Death: map_lock is held for writing, and `dead` is set. */

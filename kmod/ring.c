@@ -116,9 +116,10 @@ u64 msgc_ring_head(struct msgc_endpoint *sender)
 	u64 head, floor = head_floor(sender);
 
 	lockdep_assert_held(&sender->ch->lock);
-	if (!receiver || (sender->refused & receiver_bit(receiver)) ||
-	    !positioned(receiver, sender))
+	if (!receiver || (sender->refused & receiver_bit(receiver)))
 		return floor;
+	if (!positioned(receiver, sender))
+		return sender->line->head;	/* as the sender's library sees it */
 	/* Pairs with the receiver's release store of head. */
 	head = smp_load_acquire(&slot_of(receiver, sender)->head);
 	if (head % MSGC_ALIGN || head < floor || head > msgc_ring_tail(sender)) {
@@ -277,8 +278,10 @@ static void take_over(struct msgc_endpoint *receiver, struct msgc_endpoint *send
 	u64 floor = head_floor(sender), tail = max(msgc_ring_tail(sender), floor);
 	u64 base, redo;
 
-	if (!positioned(receiver, sender))
+	if (!positioned(receiver, sender)) {
+		sender->head_seen = line->head;
 		return;
+	}
 	base = round_down(clamp(READ_ONCE(slot->head), floor, tail), MSGC_ALIGN);
 	redo = max(line->redo, round_down(clamp(READ_ONCE(slot->taken), base, tail), MSGC_ALIGN));
 	if (redo <= base)
@@ -458,6 +461,11 @@ static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint
 		if (peer)
 			kick(peer);
 		peer = NULL;
+		/* Asked first: readiness that comes to nothing must not hide it. */
+		if (msgc_interrupted(ep)) {
+			ret = -EINTR;
+			break;
+		}
 		ret = look(ep) & want;					/* C */
 		if (!ret)
 			ret = msgc_may_sleep(ep, deadline);
@@ -514,8 +522,10 @@ long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg)
 	if (arg->refuse.zero)
 		return -EINVAL;
 	spin_lock(&ch->lock);
-	peer = find_peer(ep, arg->refuse.peer);
-	if (peer) {
+	peer = ep->dead ? NULL : find_peer(ep, arg->refuse.peer);
+	if (ep->dead) {
+		ret = -ESHUTDOWN;	/* its line may be another's by now */
+	} else if (peer) {
 		sender = msgc_is_sender(ep) ? ep : peer;
 		receiver = msgc_is_sender(ep) ? peer : ep;
 		if (!receiver->dead && !(sender->refused & receiver_bit(receiver)))

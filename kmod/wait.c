@@ -32,6 +32,12 @@ u64 msgc_deadline_to_user(u64 deadline)
 	return max_t(s64, (s64)deadline + msgc_timens_offset(), 1);
 }
 
+/* INTERRUPT ends one wait, the first that asks. */
+bool msgc_interrupted(struct msgc_endpoint *ep)
+{
+	return atomic_read(&ep->interrupted) && atomic_xchg(&ep->interrupted, 0);
+}
+
 /*
  * Asked after the caller has joined ep->wait and found nothing: 0 if it may schedule(), else
  * why not. -ERESTARTSYS also without a signal (task work, the freezer): the command is then
@@ -41,7 +47,7 @@ int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
 {
 	if (READ_ONCE(ep->dead))
 		return -ESHUTDOWN;
-	if (atomic_read(&ep->interrupted) && atomic_xchg(&ep->interrupted, 0))
+	if (msgc_interrupted(ep))
 		return -EINTR;
 	if (deadline == MSGC_NOW)
 		return -EAGAIN;
