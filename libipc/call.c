@@ -183,12 +183,15 @@ static int slot_for(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t deadl
 
 	if (slot == -EINVAL)
 		return slot;
-	if (req->len > c->request || req->reply_cap > c->reply)
+	if (slot >= 0)
+		req->data = NULL;	/* used up, whatever happens */
+	if (req->len > c->request || req->reply_cap > c->reply) {
+		if (slot >= 0)
+			c->use[slot] = SLOT_FREE;
 		return -EMSGSIZE;
-	if (slot >= 0) {
-		req->data = NULL;
-		return slot;
 	}
+	if (slot >= 0)
+		return slot;
 	slot = reserve_slot(ep, deadline);
 	if (slot >= 0 && req->len)
 		memcpy(slot_data(ep, MSGC_DATA, (uint32_t)slot), req->data, req->len);

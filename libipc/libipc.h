@@ -224,9 +224,9 @@ int ipc_create(const char *name, const struct ipc_options *opt, struct ipc_chann
 /*
  * Open a channel with rights, IPC_READ, IPC_WRITE or both; waits until it exists.
  *
- * -ENOENT: it does not exist and deadline is IPC_NOW. -ETIMEDOUT, -EINTR. -EACCES: its mode bits
- * do not give these rights. -EINVAL: a name that cannot exist, or other rights. -ENODEV, -EACCES,
- * -ENOMEM, -EMFILE, -ENFILE: as ipc_create().
+ * -ENOENT: it does not exist and deadline is IPC_NOW. -ETIMEDOUT. -EINTR: also after a handler with
+ * SA_RESTART. -EACCES: its mode bits do not give these rights. -EINVAL: a name that cannot exist,
+ * or other rights. -ENODEV, -EACCES, -ENOMEM, -EMFILE, -ENFILE: as ipc_create().
  */
 int ipc_open(const char *name, unsigned int rights, uint64_t deadline, struct ipc_channel **out);
 

@@ -396,6 +396,7 @@ int ipc_tx_commit(struct ipc_tx *tx, struct ipc_msg *msg)
 	span->cookie = msg->cookie;
 	span->state = COMMITTED;
 	tx->committed++;
+	msg->priv[1] = 0;	/* numbers are used again: it names no reservation any more */
 	return 0;
 }
 
@@ -413,6 +414,7 @@ int ipc_tx_abandon(struct ipc_tx *tx, struct ipc_msg *msg)
 	if (!span)
 		return -EINVAL;
 	span->state = ABANDONED;
+	msg->priv[1] = 0;
 	roll_back(tx);
 	return 0;
 }
@@ -827,8 +829,8 @@ static uint64_t look_at_tail(struct ipc_rx *rx, struct source *src)
 		src->tail = tail;
 		return tail;
 	}
-	if (!src->departed && !ring_is_gone(rx, src))
-		accuse(rx, src, true);
+	if (!ring_is_gone(rx, src))
+		accuse(rx, src, true);	/* also a dead one: the kernel believed what it left */
 	return src->taken;
 }
 
@@ -1097,6 +1099,7 @@ static int look(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
 
 int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_t deadline)
 {
+	bool spun = false;
 	int got;
 
 	if (!n)
@@ -1105,7 +1108,9 @@ int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_
 		got = look(rx, msgs, n);
 		if (got != -EAGAIN || deadline == MSGC_NOW)
 			return got;
-		if (spin_until(&rx->spin, something_moved, rx))
+		/* Not twice in a row: who makes it pay for nothing must not keep us from `wait`. */
+		spun = !spun && spin_until(&rx->spin, something_moved, rx);
+		if (spun)
 			continue;
 		got = rx->ops->wait(rx->ctx, MSGC_IN, deadline);
 		if (got < 0)

@@ -15,8 +15,14 @@ struct ring_priv {
 	_Alignas(64) unsigned char engine[];
 };
 
+/*
+ * The engine has looked and found nothing, so a deadline that has passed ends the wait: a peer that
+ * makes the kernel say yes again and again, for nothing, must not hold anybody beyond it.
+ */
 static int ring_wait(void *ctx, unsigned int events, uint64_t deadline)
 {
+	if (deadline != IPC_NOW && deadline != IPC_FOREVER && ipc_in(0) >= deadline)
+		return -ETIMEDOUT;
 	return ipc_endpoint_wait(ctx, events, deadline);
 }
 
@@ -106,12 +112,20 @@ static int sender_reserve(struct ipc_endpoint *ep, struct ipc_msg *m, uint32_t l
 
 static int sender_commit(struct ipc_endpoint *ep, struct ipc_msg *m)
 {
-	return ipc_tx_commit(tx_of(ep), m);
+	int ret = ipc_tx_commit(tx_of(ep), m);
+
+	if (!ret)
+		m->data = NULL;
+	return ret;
 }
 
 static int sender_abandon(struct ipc_endpoint *ep, struct ipc_msg *m)
 {
-	return ipc_tx_abandon(tx_of(ep), m);
+	int ret = ipc_tx_abandon(tx_of(ep), m);
+
+	if (!ret)
+		m->data = NULL;
+	return ret;
 }
 
 static int sender_publish(struct ipc_endpoint *ep)

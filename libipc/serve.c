@@ -101,6 +101,8 @@ static int server_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int 
 	do {
 		ret = receive(ep, &m[got], got ? IPC_NOW : deadline);
 	} while (ret >= 0 && ++got < n);
+	if (got && ret == -EINTR)
+		ipc_interrupt(ep);	/* meant for a wait: the next one */
 	return got ? (int)got : ret;
 }
 
