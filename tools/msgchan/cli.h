@@ -153,6 +153,7 @@ int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *ho
 
 /* stop.c */
 void stop_on_signals(struct ipc_endpoint *ep);
+void stop_interrupting(void);
 int stopped(void);
 int wait_ready(int fd, short events, const struct timespec *timeout);
 int die_by(int sig);

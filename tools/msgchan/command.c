@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@ struct command {
 	pid_t pid;
 	uint64_t deadline;
 	int out;			/* its output */
+	bool told;			/* to end, as we are to stop */
 	bool late;			/* it took too long, and was killed */
 };
 
@@ -52,6 +54,7 @@ static int spawn(char **argv, int in, int out, pid_t *pid)
 
 	sigemptyset(&defaults);
 	sigaddset(&defaults, SIGPIPE);
+	sigaddset(&defaults, SIGCHLD);
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 	posix_spawnattr_setsigdefault(&attr, &defaults);
@@ -85,20 +88,52 @@ static int start(struct command *c, char **argv, const struct ipc_msg *req)
 	return err;
 }
 
-/* Something happens at @fd. Time, or a signal to stop, ends the command, so that it does. */
-static void wait_for(struct command *c, int fd)
+static struct timespec *time_left(const struct command *c, struct timespec *left)
 {
 	uint64_t now = now_ns();
-	struct timespec left = timespec_of(c->deadline > now ? c->deadline - now : 0);
-	int n = wait_ready(fd, POLLIN, c->deadline == IPC_FOREVER ? NULL : &left);
 
-	if (n > 0)
+	if (c->deadline == IPC_FOREVER)
+		return NULL;
+	*left = timespec_of(c->deadline > now ? c->deadline - now : 0);
+	return left;
+}
+
+/* As wait_ready(), also once a signal has asked to stop: that does not end the time limit. */
+static int wait_on(struct command *c, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct timespec left;
+	int n;
+
+	do
+		n = ppoll(&p, 1, time_left(c, &left), NULL);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/*
+ * Something happens at @fd. Time, or a signal to stop, ends the command, so that it does; once time
+ * has, nothing is waited for.
+ */
+static void wait_for(struct command *c, int fd)
+{
+	struct timespec left;
+	int n = -EINTR;
+
+	if (c->late)
 		return;
+	if (!c->told)
+		n = wait_ready(fd, POLLIN, time_left(c, &left));
+	if (n < 0 && !c->told) {
+		kill(-c->pid, SIGTERM);
+		c->told = true;
+	}
+	if (n < 0)
+		n = wait_on(c, fd);
 	if (n == 0) {
 		c->late = true;
-		c->deadline = IPC_FOREVER;
+		kill(-c->pid, SIGKILL);
 	}
-	kill(-c->pid, c->late ? SIGKILL : SIGTERM);
 }
 
 /* A one-way message has no reply: the output goes where ours goes. */
@@ -110,17 +145,32 @@ static void pass_on(const struct ipc_msg *req, char *data, size_t len)
 		write_all(STDOUT_FILENO, &iov, 1);
 }
 
-/* All output: what fits into the reply goes there. Returns how much there was. */
+/* What can be read without waiting. */
+static size_t unread(int fd)
+{
+	int n;
+
+	return !ioctl(fd, FIONREAD, &n) && n > 0 ? (size_t)n : 0;
+}
+
+/*
+ * All output: what fits into the reply goes there. Returns how much there was. Of a late command,
+ * what is there once it was killed: who left its process group may keep the pipe open for ever.
+ */
 static size_t read_output(struct command *c, const struct ipc_msg *req)
 {
 	char *reply = req->reply, rest[4096];
-	size_t len = 0, room;
+	size_t len = 0, end = SIZE_MAX, room, want;
 	ssize_t n;
 
 	do {
 		wait_for(c, c->out);
+		if (c->late && end == SIZE_MAX)
+			end = len + unread(c->out);
 		room = len < req->reply_cap ? req->reply_cap - len : 0;
-		n = read(c->out, room ? reply + len : rest, room ? room : sizeof(rest));
+		want = room ? room : sizeof(rest);
+		want = want < end - len ? want : end - len;
+		n = read(c->out, room ? reply + len : rest, want);
 		if (n > 0 && !room)
 			pass_on(req, rest, (size_t)n);
 		len += n > 0 ? (size_t)n : 0;
@@ -132,15 +182,21 @@ static size_t read_output(struct command *c, const struct ipc_msg *req)
 static int finish(struct command *c)
 {
 	int fd = pidfd_open(c->pid, 0), status = 0;
+	pid_t pid;
 
 	if (fd >= 0) {
 		wait_for(c, fd);
 		close(fd);
 	}
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
-		;
+	do
+		pid = waitpid(c->pid, &status, 0);
+	while (pid < 0 && errno == EINTR);
 	if (c->late)
 		return RESULT_TIMEOUT;
+	if (pid < 0) {
+		notice("its exit status is not known: %s", strerror(errno));
+		return RESULT_CANNOT_RUN;
+	}
 	return WIFSIGNALED(status) ? RESULT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -260,6 +260,7 @@ static int receive_channel(struct receiving *r)
 	} else {
 		stop_on_signals(r->ep);
 		status = receive_all(r);
+		stop_interrupting();
 		ipc_detach(r->ep);
 	}
 	ipc_close(ch);

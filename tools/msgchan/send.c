@@ -16,6 +16,7 @@
 
 #define BLOCK	65536U
 #define RING	(1U << 20)	/* libipc's default */
+#define RING_MIN	4096U		/* what the kernel rounds up to */
 
 static const char help[] =
 	"Usage: PRODUCER | msgchan send [OPTIONS] NAME\n\n"
@@ -362,14 +363,21 @@ static int transfer(struct sending *s)
 	return ST_OK;
 }
 
-/* A block has to fit a request, or a quarter of a ring: then both sides have work. */
+/*
+ * A block has to fit a request, or a quarter of a ring: then both sides have work. A client has no
+ * ring, and pays for its slots whatever they cost.
+ */
 static void fit(struct sending *s, const struct msgc_info *info)
 {
 	uint64_t ring = s->how.ring ? s->how.ring : RING;
 
 	s->calls = info->mode == MSGC_RENDEZVOUS;
-	ring = least(ring, info->ring_max);
+	if (s->calls)
+		s->how.ring = UINT64_MAX;
+	ring = least(ring < RING_MIN ? RING_MIN : ring, info->ring_max);
 	s->block = (uint32_t)least(s->block, s->calls ? info->request : ring / 4);
+	if (!s->block)
+		s->block = 1;		/* to read 0 bytes would look like the end of the input */
 }
 
 static int send_input(struct sending *s)
@@ -391,6 +399,7 @@ static int send_input(struct sending *s)
 	if (!err) {
 		stop_on_signals(s->ep);
 		status = transfer(s);
+		stop_interrupting();
 		ipc_detach(s->ep);
 	} else {
 		status = status_of(err);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,6 +145,7 @@ static int serve_channel(struct serving *s)
 	} else {
 		stop_on_signals(s->ep);
 		status = serve_all(s);
+		stop_interrupting();
 		ipc_detach(s->ep);
 	}
 	ipc_close(ch);
@@ -207,6 +209,7 @@ static int run(int argc, char **argv)
 		s.command = argv + optind + 1;
 	if (!!s.text + s.echo + !!s.command != 1)
 		return usage("how to answer? One of: -- COMMAND, --reply TEXT, --echo");
+	signal(SIGCHLD, SIG_DFL);	/* inherited as ignored, no command would have a status */
 	return serve_channel(&s);
 }
 

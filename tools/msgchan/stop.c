@@ -11,13 +11,18 @@
 #include "cli.h"
 
 static _Atomic int stop_signal;
-static struct ipc_endpoint *waiting;
+static struct ipc_endpoint *_Atomic waiting;	/* NULL: it has been left, or is about to be */
 
 /* A second signal, for a wait elsewhere, has its usual effect. */
 static void on_signal(int sig)
 {
+	struct ipc_endpoint *ep = waiting;
+	int before = errno;
+
 	stop_signal = sig;
-	ipc_interrupt(waiting);
+	if (ep)
+		ipc_interrupt(ep);
+	errno = before;
 }
 
 void stop_on_signals(struct ipc_endpoint *ep)
@@ -31,6 +36,12 @@ void stop_on_signals(struct ipc_endpoint *ep)
 	act.sa_handler = SIG_IGN;		/* a write to a pipe that nobody reads says EPIPE */
 	act.sa_flags = 0;
 	sigaction(SIGPIPE, &act, NULL);
+}
+
+/* Before ipc_detach(): from here on a signal is only noted. */
+void stop_interrupting(void)
+{
+	waiting = NULL;
 }
 
 /* The signal that asked to stop, or 0. */
