@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -146,11 +147,11 @@ static int call_once(struct calling *c, char *data, size_t len)
 /* ---- a call per line ---- */
 
 /* The next outcomes, told as far as they are in order. */
-static int collect(struct calling *c)
+static int collect(struct calling *c, uint64_t deadline)
 {
 	struct ipc_msg m = { 0 };
 	char which[48];
-	int n = ipc_collect(c->ep, &m, 1, IPC_FOREVER);
+	int n = ipc_collect(c->ep, &m, 1, deadline);
 
 	if (n < 0)
 		return n == -EINTR ? 0 : n;
@@ -174,7 +175,7 @@ static int start(struct calling *c, char *data, size_t len)
 	int err = 0;
 
 	while (!err && c->started - c->printed == c->slots)
-		err = collect(c);
+		err = collect(c, IPC_FOREVER);
 	if (err || c->status)
 		return err;
 	c->cookie = c->started;
@@ -185,21 +186,79 @@ static int start(struct calling *c, char *data, size_t len)
 	return err;
 }
 
+static int collect_ready(struct calling *c)
+{
+	int err = 0;
+
+	while (!err && c->printed < c->started)
+		err = collect(c, IPC_NOW);
+	return err == -EAGAIN ? 0 : err;
+}
+
+/*
+ * Until there is input, or nothing in flight: who writes the lines may want its answers first.
+ * Lines that stdin has read already are not seen here, they come once nothing is in flight.
+ */
+static int await_input(struct calling *c)
+{
+	struct pollfd p[] = {
+		{ .fd = STDIN_FILENO, .events = POLLIN },
+		{ .fd = ipc_fd(c->ep), .events = POLLIN },
+	};
+	int err = 0;
+
+	while (!err && !poll(p, 1, 0)) {
+		fflush(stdout);
+		if (c->printed == c->started)
+			break;
+		if (poll(p, 2, -1) > 0 && p[1].revents)
+			err = collect_ready(c);
+	}
+	return err;
+}
+
+/* The next line, without its newline: 1, 0 at the end or after a failure, -errno. */
+static int next_line(struct calling *c, char **line, size_t *room, size_t *len)
+{
+	int err = await_input(c);
+	ssize_t n;
+
+	if (err || c->status)
+		return err;
+	errno = 0;
+	n = getline(line, room, stdin);
+	if (n < 0 && (ferror(stdin) || !feof(stdin))) {
+		fail(errno ? -errno : -EIO, "standard input");
+		c->status = ST_FAILED;
+	}
+	if (n < 0)
+		return 0;
+	*len = (size_t)(n && (*line)[n - 1] == '\n' ? n - 1 : n);
+	return 1;
+}
+
 /* The first failure ends the input; what is in flight then is still told. */
 static int call_lines(struct calling *c)
 {
 	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-	int err = 0;
+	size_t room = 0, len = 0;
+	int err = 0, n = 1;
 
-	while (!err && !c->status && (n = getline(&line, &room, stdin)) >= 0)
-		err = start(c, line, (size_t)(n && line[n - 1] == '\n' ? n - 1 : n));
+	while (!err && !c->status && n > 0) {
+		n = next_line(c, &line, &room, &len);
+		err = n > 0 ? start(c, line, len) : n;
+	}
 	free(line);
-	while (c->printed < c->started && !collect(c))
-		;
-	if (err)
-		return explain(c, &(struct ipc_msg){ 0 }, err, "");
+	for (n = 0; !n && c->printed < c->started; )
+		n = collect(c, IPC_FOREVER);
+	err = err ? err : n;
+	if (err) {
+		struct ipc_msg m = {
+			.outcome = c->printed < c->started ? IPC_MAYBE : IPC_NOT_EXECUTED,
+		};
+
+		return explain(c, &m, err, "");
+	}
 	return c->status;
 }
 
