@@ -1193,6 +1193,17 @@ TEST_F(call, ending_race)
 
 /* ---- windows when clients go ---- */
 
+/* A dead client does not keep pages that it no longer pays for. */
+TEST_F(call, replies_after_detach)
+{
+	unsigned char *own = reply_data(&self->c, 0);
+
+	seen_reply(&self->s, 0, 0)[0] = 0x66;
+	EXPECT_EQ(0x66, own[0]);
+	ASSERT_EQ(0, detach(self->c.fd));
+	EXPECT_TRUE(until(own[0] == 0));
+}
+
 /*
  * The request of a taken call stays readable after its client's death, until let go; then the
  * windows show nothing of anybody's.

@@ -291,6 +291,15 @@ TEST_F(wait, interrupt)
 	EXPECT_EQ(-EAGAIN, wait_for(self->rx.fd, MSGC_IN, MSGC_NOW));
 }
 
+/* Also a wait that would have ended by itself: readiness may come to nothing, again and again. */
+TEST_F(wait, interrupt_of_the_ready)
+{
+	tx_send(&self->tx, 1, "x", 1);
+	EXPECT_EQ(0, none(self->rx.fd, MSGC_INTERRUPT));
+	EXPECT_EQ(-EINTR, wait_for(self->rx.fd, MSGC_IN, MSGC_FOREVER));
+	EXPECT_EQ(MSGC_IN, wait_for(self->rx.fd, MSGC_IN, MSGC_FOREVER));
+}
+
 TEST_F(wait, detach_wakes)
 {
 	struct runner r;
