@@ -7,9 +7,9 @@
 # bob (1000, 1001), and sleep with fractions.
 
 # m VERB...: msgchan, which must not hang. $M VERB... & in the background, where $! has to be msgchan itself.
-M="timeout 60 msgchan"
+M="timeout 120 msgchan"
 m() {
-	timeout 60 msgchan "$@"
+	timeout 120 msgchan "$@"
 }
 
 # expect STATUS COMMAND...: what it prints is then in out and err.
