@@ -159,7 +159,7 @@ struct msgc_channel {
 	u32 queued, servers;		/* rendezvous: waiting calls, live servers */
 	/* rendezvous: number of calls handed out, part of their id */
 	u64 call_gen;
-	u64 lost, redelivered, kicks;	/* for INFO */
+	u64 skipped, redelivered, kicks;	/* for INFO */
 
 	struct msgc_member member[];	/* receivers first, then senders */
 };

@@ -72,6 +72,7 @@ static void fill_figures(struct msgc_info *info, struct msgc_channel *ch)
 		info->waiting = ch->queued;
 		info->capacity = (u64)info->senders * ch->par.slots;
 	}
+	info->skipped = ch->skipped;
 	info->redelivered = ch->redelivered;
 	info->kicks = ch->kicks;
 }

@@ -37,15 +37,16 @@ SIZE(msgc_rows, 32);
 AT(msgc_rows, buf, 16);
 AT(msgc_rows, cursor, 24);
 
-SIZE(msgc_info, 240);
+SIZE(msgc_info, 256);
 AT(msgc_info, id, 16);
 AT(msgc_info, uid, 32);
 AT(msgc_info, senders, 48);
 AT(msgc_info, creator, 76);
 AT(msgc_info, comm, 80);
 AT(msgc_info, depth, 96);
-AT(msgc_info, spin_ns, 168);
-AT(msgc_info, name, 176);
+AT(msgc_info, missed, 144);
+AT(msgc_info, spin_ns, 184);
+AT(msgc_info, name, 192);
 
 SIZE(msgc_peer, 144);
 AT(msgc_peer, pid, 16);
@@ -111,6 +112,7 @@ AT(msgc_line, sealed, 56);
 SIZE(msgc_own, 64);
 AT(msgc_own, released, 8);
 AT(msgc_own, deadline, 16);
+AT(msgc_own, missed, 24);
 SIZE(msgc_tail, 64);
 SIZE(msgc_control, 64);
 AT(msgc_control, low, 8);

@@ -176,6 +176,8 @@ struct msgc_info {
 	__s32 creator;			/* pid, and its name, then */
 	char comm[16];
 	__aligned_u64 depth, capacity, hiwat, lost, redelivered, kicks;
+	__aligned_u64 missed;			/* messages that receivers lost: their claims */
+	__aligned_u64 skipped;			/* balanced: given up after max_attempts */
 	__aligned_u64 ring_max, request, reply, spin_ns;
 	char name[MSGC_NAME];
 };
@@ -190,7 +192,8 @@ struct msgc_peer {
 	__u32 uid, gid;
 	__u32 refused;			/* sender: pairs */
 	__aligned_u64 tail, head, ring;	/* sender */
-	__aligned_u64 hiwat, lost;	/* sender: its claims */
+	__aligned_u64 hiwat;		/* sender: its claim */
+	__aligned_u64 lost;		/* dropped by a sender, missed by a receiver: its claim */
 	__aligned_u64 redelivered;	/* (later) */
 	__aligned_u64 kicks, needless;	/* its KICKs, and those that woke nobody */
 	__aligned_u64 waits;		/* sender: its claim */
@@ -360,7 +363,8 @@ struct msgc_own {
 	__aligned_u64 released;		/* (later) */
 	/* server: of REPLY_RECV's receive half, read once when it begins */
 	__aligned_u64 deadline;
-	__aligned_u64 zero[5];
+	__aligned_u64 missed;		/* ring receiver: messages lost to it; for people */
+	__aligned_u64 zero[4];
 };
 
 /* sender n: control page, at MSGC_TAIL_AT(n) */
