@@ -317,7 +317,7 @@ long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_kick(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg);
 
-/* ---- call.c: rendezvous, the states of a call ---- */
+/* ---- txn.c: rendezvous, the states of a call ---- */
 /* allocates txn or hold, before the endpoint is visible */
 int msgc_call_init(struct msgc_endpoint *ep);
 void msgc_call_free(struct msgc_endpoint *ep);
@@ -327,6 +327,8 @@ void msgc_call_gone(struct msgc_endpoint *ep);		/* channel->lock: dead now */
 u64 msgc_call_taken(const struct msgc_endpoint *ep);	/* channel->lock: a bit per slot */
 bool msgc_call_drained(struct msgc_endpoint *ep);
 u32 msgc_call_events(struct msgc_endpoint *ep);		/* channel->lock: MSGC_IN, MSGC_OUT */
+
+/* ---- call.c: the commands of rendezvous mode ---- */
 long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_cancel(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_recv(struct msgc_endpoint *ep, union msgc_hot *arg);

@@ -177,7 +177,7 @@ struct msgc_info {
 	char comm[16];
 	__aligned_u64 depth, capacity, hiwat, lost, redelivered, kicks;
 	__aligned_u64 missed;			/* messages that receivers lost: their claims */
-	__aligned_u64 skipped;			/* balanced: given up after max_attempts */
+	__aligned_u64 skipped;			/* given up after max_attempts: records, calls */
 	__aligned_u64 ring_max, request, reply, spin_ns;
 	char name[MSGC_NAME];
 };

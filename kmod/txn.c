@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * txn.c - rendezvous: the states of a call, from CALL to the server's letting go of the slot.
+ *
+ * A client's slot is one msgc_txn, a server's inbox entry one msgc_hold. The state says who has the
+ * slot's memory, the outcome what the client was told: it is set once a call, and stays when the
+ * slot is let go.
+ *
+ *	       CALL             RECV            REPLY; or the server died
+ *	IDLE --------> QUEUED --------> TAKEN ----------------------------> IDLE
+ *	                  ^                |
+ *	                  +----------------+ the server died, and the channel redelivers:
+ *	                                     to the front, attempts + 1
+ *
+ *	event		while QUEUED			while TAKEN
+ *	RECV		TAKEN; one-way: DONE		-
+ *	REPLY		-				IDLE, DONE
+ *	deadline	IDLE, -ETIMEDOUT		TAKEN, -ETIMEDOUT, server sees GONE
+ *	CANCEL		IDLE, -ECANCELED		TAKEN, -ECANCELED, server sees GONE
+ *	client died	IDLE, -ESHUTDOWN		TAKEN, -ESHUTDOWN, server sees GONE
+ *	server died	-				QUEUED, or IDLE, -EOWNERDEAD
+ *	no server left	NEED_SERVER: IDLE, -EHOSTDOWN	-
+ *	signal		ends the wait, never the call
+ *
+ * With an errno goes NOT_EXECUTED if no server ever had the call, else MAYBE (`ever_taken`: this is
+ * so for a call that is queued again, too). What comes after the outcome only moves the state: a
+ * taken call that timed out, or a one-way call, keeps its slot until the server lets go, who may
+ * still be reading the request in place.
+ *
+ * All of this happens under channel->lock. A deadline has no thread of its own: whoever looks at a
+ * call asks msgc_txn_overdue() first.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "txn.h"
+
+/* ---- what is shared with user space ---- */
+
+static struct msgc_request *request_of(const struct msgc_txn *txn)
+{
+	return msgc_region_at(&txn->client->own,
+			      sizeof(struct msgc_own) + txn->slot * sizeof(struct msgc_request));
+}
+
+struct msgc_done *msgc_done_of(const struct msgc_txn *txn)
+{
+	return msgc_region_at(&txn->client->inbox, txn->slot * sizeof(struct msgc_done));
+}
+
+static struct msgc_held *held_at(const struct msgc_endpoint *server, u32 entry)
+{
+	return msgc_region_at(&server->inbox, entry * sizeof(struct msgc_held));
+}
+
+static struct msgc_answer *answer_at(const struct msgc_endpoint *server, u32 entry)
+{
+	return msgc_region_at(&server->own,
+			      sizeof(struct msgc_own) + entry * sizeof(struct msgc_answer));
+}
+
+/* A line that its owner may be changing meanwhile: every word is read once. */
+static void read_line(void *to, const void *from)
+{
+	u64 *dst = to;
+	const u64 *src = from;
+	int i;
+
+	BUILD_BUG_ON(sizeof(struct msgc_request) != 64 || sizeof(struct msgc_answer) != 64);
+	for (i = 0; i < 8; i++)
+		dst[i] = READ_ONCE(src[i]);
+}
+
+int msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req)
+{
+	const struct msgc_create *par = &txn->client->ch->par;
+
+	read_line(req, request_of(txn));
+	if (req->nfds)
+		return -EOPNOTSUPP;
+	if (req->zero || req->zero1)
+		return -EINVAL;
+	return req->len > par->request || req->room > par->reply ? -EMSGSIZE : 0;
+}
+
+int msgc_txn_read_answer(const struct msgc_txn *txn, struct msgc_answer *answer, u32 len)
+{
+	read_line(answer, answer_at(txn->server, txn->entry));
+	if (answer->nfds)
+		return -EOPNOTSUPP;
+	if (answer->zero)
+		return -EINVAL;
+	return len > txn->req.room ? -EMSGSIZE : 0;
+}
+
+static u8 message_flags(const struct msgc_txn *txn)
+{
+	return (txn->flags & MSGC_ONEWAY ? MSGC_M_ONEWAY : 0) |
+	       (txn->attempts ? MSGC_M_REDELIVERED : 0);
+}
+
+/* The client's line. */
+void msgc_txn_publish(const struct msgc_txn *txn)
+{
+	struct msgc_done *done = msgc_done_of(txn);
+	union {
+		struct {
+			u8 state, outcome, format, flags;
+			u32 event;
+		};
+		u64 word;
+	} head = {
+		.state = txn->state, .outcome = txn->outcome, .format = txn->format,
+		.flags = message_flags(txn), .event = txn->event,
+	};
+
+	BUILD_BUG_ON(offsetof(struct msgc_done, state) || offsetof(struct msgc_done, event) != 4);
+	/*
+	 * One store, after all the rest. Pairs with the client's acquire: who sees the outcome sees
+	 * what belongs to it, and who has handled `event` has seen the state that came with it.
+	 */
+	smp_store_release((u64 *)done, head.word);
+}
+
+/* The server's line. */
+static void publish_held(const struct msgc_txn *txn, u64 id)
+{
+	struct msgc_held *held = held_at(txn->server, txn->entry);
+
+	held->cookie = txn->req.cookie;
+	held->deadline = msgc_deadline_to_user(txn->deadline);
+	held->client = txn->client->id;
+	held->len = txn->req.len;
+	held->room = txn->req.room;
+	held->type = txn->req.type;
+	held->slot = txn->slot;
+	held->attempts = min_t(u32, txn->attempts, U16_MAX);
+	held->format = txn->req.format;
+	WRITE_ONCE(held->flags, message_flags(txn));
+	/* The id last: pairs with the acquire of a server that looks which calls it holds. */
+	smp_store_release(&held->call, id);
+}
+
+/* ---- waking: everybody, and key 0, or a multishot poll would end without looking again ---- */
+
+/* handoff: the caller is about to sleep, so the other one may as well run here. */
+void msgc_call_wake(struct msgc_endpoint *ep, bool handoff)
+{
+	if (handoff)
+		msgc_wake_sync(ep);
+	else
+		wake_up_all(&ep->wait);
+}
+
+void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff)
+{
+	u32 i;
+
+	for (i = 0; i < ch->par.max_receivers; i++) {
+		struct msgc_endpoint *server = ch->member[i].ep;
+
+		if (server && !server->dead)
+			msgc_call_wake(server, handoff);
+	}
+}
+
+/* ---- transitions ---- */
+
+void msgc_txn_enqueue(struct msgc_txn *txn, bool front)
+{
+	struct msgc_channel *ch = txn->client->ch;
+
+	lockdep_assert_held(&ch->lock);
+	txn->state = MSGC_QUEUED;
+	if (front)
+		list_add(&txn->node, &ch->queue);
+	else
+		list_add_tail(&txn->node, &ch->queue);
+	ch->queued++;
+}
+
+static void dequeue_locked(struct msgc_txn *txn)
+{
+	struct msgc_channel *ch = txn->client->ch;
+
+	lockdep_assert_held(&ch->lock);
+	list_del_init(&txn->node);
+	ch->queued--;
+}
+
+static void idle_locked(struct msgc_txn *txn)
+{
+	txn->state = MSGC_IDLE;
+	txn->event++;
+}
+
+/* Whoever comes first decides the outcome. */
+void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status)
+{
+	lockdep_assert_held(&txn->client->ch->lock);
+	if (txn->outcome)
+		return;
+	msgc_done_of(txn)->status = status;
+	txn->outcome = outcome;
+	txn->event++;
+}
+
+/* It ends without an answer: withdrawn if queued; if a server has it, the client stops waiting. */
+void msgc_txn_give_up(struct msgc_txn *txn, int err)
+{
+	if (txn->state == MSGC_QUEUED) {
+		dequeue_locked(txn);
+		idle_locked(txn);
+	} else {
+		struct msgc_held *held = held_at(txn->server, txn->entry);
+
+		WRITE_ONCE(held->flags, held->flags | MSGC_M_GONE);
+	}
+	msgc_txn_settle(txn, txn->ever_taken ? MSGC_O_MAYBE : MSGC_O_NOT_EXECUTED, err);
+	msgc_txn_publish(txn);
+	txn->client->unwoken = true;
+}
+
+/*
+ * Once for all that has been given up: somebody else chose how many calls that is, and how many
+ * pollers are woken.
+ */
+void msgc_call_wake_client(struct msgc_endpoint *client)
+{
+	if (client->unwoken)
+		msgc_call_wake(client, false);
+	client->unwoken = false;
+}
+
+/* The one judge of deadlines. True: it was overdue, and has been given up. */
+bool msgc_txn_overdue(struct msgc_txn *txn)
+{
+	if (txn->state == MSGC_IDLE || txn->outcome)
+		return false;
+	if (txn->deadline == MSGC_FOREVER || ktime_get_ns() < txn->deadline)
+		return false;
+	msgc_txn_give_up(txn, -ETIMEDOUT);
+	return true;
+}
+
+bool msgc_txn_judge(struct msgc_txn *txn)
+{
+	bool overdue = msgc_txn_overdue(txn);
+
+	msgc_call_wake_client(txn->client);
+	return overdue;
+}
+
+static void wake_clients(struct msgc_channel *ch)
+{
+	u32 i;
+
+	for (i = ch->par.max_receivers; i < ch->nr_members; i++)
+		if (ch->member[i].ep)
+			msgc_call_wake_client(ch->member[i].ep);
+}
+
+struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch)
+{
+	bool given_up = false;
+	struct msgc_txn *txn;
+
+	for (;;) {
+		txn = list_first_entry_or_null(&ch->queue, struct msgc_txn, node);
+		if (!txn || !msgc_txn_overdue(txn))
+			break;
+		given_up = true;
+	}
+	if (given_up)
+		wake_clients(ch);
+	return txn;
+}
+
+/* QUEUED -> TAKEN, into a free entry, of which there is one. */
+u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn)
+{
+	struct msgc_channel *ch = server->ch;
+	u32 entry = server->free_hold;
+	struct msgc_hold *hold = &server->hold[entry];
+
+	dequeue_locked(txn);
+	list_add_tail(&txn->node, &server->holding);
+	txn->state = MSGC_TAKEN;
+	txn->ever_taken = true;
+	txn->server = server;
+	txn->entry = entry;
+	server->free_hold = hold->next;
+	hold->txn = txn;
+	hold->id = ++ch->call_gen << MSGC_ENTRY_BITS | entry;
+	server->taken++;
+	txn->client->taken++;
+	publish_held(txn, hold->id);
+	msgc_done_of(txn)->server = server->id;
+	return entry;
+}
+
+/* The server has it no longer. The caller says what becomes of it. */
+static void untake_locked(struct msgc_txn *txn)
+{
+	struct msgc_endpoint *client = txn->client, *server = txn->server;
+	struct msgc_hold *hold = &server->hold[txn->entry];
+
+	lockdep_assert_held(&server->ch->lock);
+	WRITE_ONCE(held_at(server, txn->entry)->call, 0);
+	hold->txn = NULL;
+	hold->next = server->free_hold;
+	server->free_hold = txn->entry;
+	if (server->taken-- == server->nr_holds && server->ch->queued)
+		msgc_call_wake(server, false);		/* RECV said EBUSY until now */
+	list_del_init(&txn->node);
+	txn->server = NULL;
+	client->taken--;
+	if (client->dead)
+		msgc_reap_later(client->ch);
+}
+
+/* The caller wakes the client. */
+void msgc_txn_let_go(struct msgc_txn *txn)
+{
+	untake_locked(txn);
+	idle_locked(txn);
+	msgc_txn_publish(txn);
+}
+
+/* Not what the client has given up; but one-way messages, though their senders have been told. */
+static bool redeliverable(const struct msgc_txn *txn)
+{
+	const struct msgc_create *par = &txn->client->ch->par;
+
+	return par->flags & MSGC_REDELIVER && !txn->client->dead &&
+	       (!txn->outcome || txn->flags & MSGC_ONEWAY) &&
+	       (!par->max_attempts || txn->attempts < par->max_attempts);
+}
+
+static void server_died_locked(struct msgc_txn *txn)
+{
+	struct msgc_channel *ch = txn->client->ch;
+
+	if (redeliverable(txn)) {
+		untake_locked(txn);
+		txn->attempts++;
+		ch->redelivered++;
+		msgc_txn_enqueue(txn, true);
+		msgc_txn_publish(txn);
+		return;
+	}
+	if (txn->flags & MSGC_ONEWAY)
+		ch->skipped++;
+	msgc_txn_settle(txn, MSGC_O_MAYBE, -EOWNERDEAD);
+	msgc_txn_let_go(txn);
+}
+
+/* ---- readiness ---- */
+
+static u32 slot_events(const struct msgc_txn *txn)
+{
+	if (READ_ONCE(request_of(txn)->handled) == txn->event)
+		return 0;
+	return (txn->outcome ? MSGC_IN : 0) | (txn->state == MSGC_IDLE ? MSGC_OUT : 0);
+}
+
+/* Judges calls without a waiter; the earliest deadline to come will wake those who poll. */
+static u32 client_events_locked(struct msgc_endpoint *ep)
+{
+	u64 next = MSGC_FOREVER;
+	u32 i, events = 0;
+
+	for (i = 0; i < ep->ch->par.slots; i++) {
+		struct msgc_txn *txn = &ep->txn[i];
+
+		if (!msgc_txn_overdue(txn) && txn->state != MSGC_IDLE && !txn->outcome)
+			next = min(next, txn->deadline);
+		events |= slot_events(txn);
+	}
+	msgc_call_wake_client(ep);
+	msgc_timer_arm(ep, next);
+	return events;
+}
+
+u32 msgc_call_events(struct msgc_endpoint *ep)
+{
+	lockdep_assert_held(&ep->ch->lock);
+	if (msgc_is_sender(ep))
+		return client_events_locked(ep);
+	return msgc_txn_first_waiting(ep->ch) ? MSGC_IN : 0;
+}
+
+/* ---- coming and going ---- */
+
+static int init_client(struct msgc_endpoint *ep)
+{
+	u32 i, n = ep->ch->par.slots;
+
+	ep->txn = kvcalloc(n, sizeof(*ep->txn), GFP_KERNEL_ACCOUNT);
+	if (!ep->txn)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		struct msgc_txn *txn = &ep->txn[i];
+
+		INIT_LIST_HEAD(&txn->node);
+		txn->client = ep;
+		txn->slot = i;
+		memset(msgc_done_of(txn)->fds, 0xff, sizeof_field(struct msgc_done, fds));
+	}
+	return 0;
+}
+
+static int init_server(struct msgc_endpoint *ep)
+{
+	u32 i;
+
+	ep->hold = kvcalloc(ep->nr_holds, sizeof(*ep->hold), GFP_KERNEL_ACCOUNT);
+	if (!ep->hold)
+		return -ENOMEM;
+	for (i = 0; i < ep->nr_holds; i++) {
+		ep->hold[i].next = i + 1;
+		memset(held_at(ep, i)->fds, 0xff, sizeof_field(struct msgc_held, fds));
+	}
+	INIT_LIST_HEAD(&ep->holding);
+	return 0;
+}
+
+/* The endpoint's own and inbox pages are there. */
+int msgc_call_init(struct msgc_endpoint *ep)
+{
+	return msgc_is_sender(ep) ? init_client(ep) : init_server(ep);
+}
+
+void msgc_call_free(struct msgc_endpoint *ep)
+{
+	kvfree(ep->txn);
+	kvfree(ep->hold);
+}
+
+void msgc_call_joined(struct msgc_endpoint *ep)
+{
+	lockdep_assert_held(&ep->ch->lock);
+	if (!msgc_is_sender(ep))
+		ep->ch->servers++;
+}
+
+/* Whoever waits, here and below, is woken by the change of the membership that follows. */
+static void client_gone_locked(struct msgc_endpoint *ep)
+{
+	u32 i;
+
+	for (i = 0; i < ep->ch->par.slots; i++)
+		if (ep->txn[i].state != MSGC_IDLE)
+			msgc_txn_give_up(&ep->txn[i], -ESHUTDOWN);
+}
+
+static void server_gone_locked(struct msgc_endpoint *ep)
+{
+	struct msgc_channel *ch = ep->ch;
+	struct msgc_txn *txn, *next;
+
+	ch->servers--;
+	/* Backwards, each to the front: they are queued again in the order of taking. */
+	list_for_each_entry_safe_reverse(txn, next, &ep->holding, node)
+		server_died_locked(txn);
+	if (ch->servers)
+		return;		/* the others are woken by the change of the membership */
+	list_for_each_entry_safe(txn, next, &ch->queue, node)
+		if (txn->flags & MSGC_NEED_SERVER)
+			msgc_txn_give_up(txn, -EHOSTDOWN);
+}
+
+void msgc_call_gone(struct msgc_endpoint *ep)
+{
+	lockdep_assert_held(&ep->ch->lock);
+	if (msgc_is_sender(ep))
+		client_gone_locked(ep);
+	else
+		server_gone_locked(ep);
+}
+
+u64 msgc_call_taken(const struct msgc_endpoint *client)
+{
+	u64 slots = 0;
+	u32 i;
+
+	lockdep_assert_held(&client->ch->lock);
+	for (i = 0; i < client->ch->par.slots; i++)
+		if (client->txn[i].state == MSGC_TAKEN)
+			slots |= 1ULL << i;
+	return slots;
+}
+
+bool msgc_call_drained(struct msgc_endpoint *ep)
+{
+	lockdep_assert_held(&ep->ch->lock);
+	return !ep->taken;
+}

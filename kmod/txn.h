@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * txn.h - a client's slot with the call in it, a server's inbox entry, and the transitions of
+ * txn.c that the commands of call.c are made of. All but the readers under channel->lock.
+ */
+#ifndef MSGC_TXN_H
+#define MSGC_TXN_H
+
+#include "core.h"
+
+#define MSGC_ENTRY_BITS	16		/* of a call id; the rest is a generation */
+
+struct msgc_txn {			/* a slot and the call in it: channel->lock */
+	struct list_head node;		/* QUEUED: in channel->queue; TAKEN: in server->holding */
+	struct msgc_endpoint *client;
+	struct msgc_endpoint *server;	/* while TAKEN */
+	struct msgc_request req;	/* the client's header, copied once */
+	u64 deadline;			/* the host's time */
+	u32 event, attempts;
+	u16 slot, flags, entry;		/* flags: of CALL; entry: in the server's inbox */
+	u8 state, outcome, format;	/* format: of the reply */
+	bool ever_taken;
+	bool waiter;			/* a thread sleeps for the outcome */
+};
+
+struct msgc_hold {			/* an inbox entry: channel->lock */
+	struct msgc_txn *txn;		/* NULL: free */
+	u64 id;
+	u32 next;			/* free: the next free one */
+};
+
+struct msgc_done *msgc_done_of(const struct msgc_txn *txn);
+int msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req);
+int msgc_txn_read_answer(const struct msgc_txn *txn, struct msgc_answer *answer, u32 len);
+void msgc_txn_publish(const struct msgc_txn *txn);
+void msgc_call_wake(struct msgc_endpoint *ep, bool handoff);
+void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff);
+void msgc_txn_enqueue(struct msgc_txn *txn, bool front);
+void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status);
+void msgc_txn_give_up(struct msgc_txn *txn, int err);
+void msgc_call_wake_client(struct msgc_endpoint *client);
+bool msgc_txn_overdue(struct msgc_txn *txn);
+bool msgc_txn_judge(struct msgc_txn *txn);
+struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch);
+u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn);
+void msgc_txn_let_go(struct msgc_txn *txn);
+
+#endif
