@@ -520,7 +520,7 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *pt)
 	poll_wait(file, &ep->wait, pt);	/* 0 */
 	spin_lock(&ep->ch->lock);
 	msgc_arm(ep);			/* A: also when it is going to report readiness */
-	smp_mb();			/* B: pairs with 2 of ring.c's picture */
+	smp_mb();			/* B: pairs with 2 of libipc/ring.h */
 	events = msgc_events(ep);	/* C */
 	spin_unlock(&ep->ch->lock);
 	return (__force __poll_t)events;	/* the same bits */

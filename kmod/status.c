@@ -75,7 +75,7 @@ void msgc_line_set_state(struct msgc_endpoint *ep, u32 state)
  * The membership has changed: everybody is told, who sleeps is woken and looks again (and arms
  * again, so the bits can go). After the generation a full barrier: a joiner reads the tails
  * only then, and a sender looks at the generation only after it stored `low` and had a barrier
- * of its own (libipc/ring.c), so one of the two sees the other.
+ * of its own (libipc/tx.c), so one of the two sees the other.
  */
 void msgc_generation_bump(struct msgc_channel *ch)
 {

@@ -6,7 +6,7 @@
  * callbacks, and lives in memory that its caller gives it, so that the same source runs in the
  * library and over plain memory in the unit tests. One thread at a time per engine.
  *
- * Sleeping and waking. The letters and numbers are named at each barrier in ring.c:
+ * Sleeping and waking. The letters and numbers are named at each barrier in tx.c and rx.c:
  *
  *	receiver, in the kernel's WAIT and poll		sender, ipc_tx_publish()
  *	A  set its bit in `armed`			1  store the records, then `tail`

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
-/* Ring mode: the engine of ring.c on an endpoint's mappings, with commands for its callbacks. */
+/* Ring mode: the engine (tx.c, rx.c) on an endpoint's mappings, with commands for its callbacks. */
 #include <string.h>
 
 #include "internal.h"

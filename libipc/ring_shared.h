@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * ring_shared.h - what sender and receivers of the engine share: how to load and store words that
+ * another process reads or writes, what a line and a record header look like, and spinning.
+ *
+ * Every word that another process may write is read once into a private copy, checked, and only the
+ * copy used. An own word is stored, never read back.
+ */
+#ifndef IPC_RING_SHARED_H
+#define IPC_RING_SHARED_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "ring.h"
+
+#define UNIT		32U		/* records start and end at multiples of this */
+#define HEADER		((uint32_t)sizeof(struct msgc_record))
+#define SEQ_MASK	((1ULL << 56) - 1)
+#define FLAGS_MASK	(~0U << 26)	/* of span_flags: what is not span */
+#define SPIN_PROBE	16U		/* looks that are risked though none paid lately */
+
+#define MIN(a, b)	((a) < (b) ? (a) : (b))
+#define MAX(a, b)	((a) > (b) ? (a) : (b))
+
+#define load(p)			__atomic_load_n(p, __ATOMIC_RELAXED)
+#define load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
+/* Stays behind a full barrier. */
+#define load_ordered(p)		__atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define store(p, v)		__atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+/* Store and full barrier in one locked instruction: half the price of a store and mfence. */
+#define store_barrier(p, v)	((void)__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
+
+/* Looking again before going to sleep, as often as it paid lately. */
+struct spin {
+	unsigned int max, now;
+};
+
+static inline void spin_init(struct spin *spin, unsigned int max)
+{
+	spin->max = max;
+	spin->now = MIN(max, SPIN_PROBE);
+}
+
+static inline void cpu_relax(void)
+{
+#ifdef __has_builtin
+#if __has_builtin(__builtin_ia32_pause)
+	__builtin_ia32_pause();
+#endif
+#endif
+}
+
+static inline bool spin_until(struct spin *spin, bool (*ready)(void *), void *engine)
+{
+	for (unsigned int i = 0; i < spin->now; i++) {
+		if (ready(engine)) {
+			spin->now += MIN(spin->now, spin->max - spin->now);
+			return true;
+		}
+		cpu_relax();
+	}
+	spin->now = MAX(spin->now / 2, MIN(spin->max, SPIN_PROBE));
+	return false;
+}
+
+static inline const struct msgc_line *line_of(const struct msgc_status *status, uint32_t index)
+{
+	const char *lines = (const char *)status + status->line_off;
+
+	return (const void *)(lines + index * sizeof(struct msgc_line));
+}
+
+/* An index is given away again: the line's id tells whose it is. */
+static inline bool is_live(const struct msgc_line *line, uint32_t id)
+{
+	return load_acquire(&line->state) == MSGC_LIVE && load(&line->id) == id;
+}
+
+static inline uint32_t check_word(uint64_t pos, uint32_t span_flags)
+{
+	return (uint32_t)(pos >> 5) ^ span_flags;
+}
+
+static inline bool has_departed(uint8_t state)
+{
+	return state == MSGC_LEFT || state == MSGC_DIED;
+}
+
+/* A line as one: false while its owner changes, which ends with a new generation. */
+static inline bool read_line(const struct msgc_line *line, struct msgc_line *copy)
+{
+	*copy = (struct msgc_line){
+		.id = load_acquire(&line->id),
+		.state = load_acquire(&line->state),	/* before `end`, which is stored first */
+		.ring_shift = load_acquire(&line->ring_shift),
+		.attempts = load_acquire(&line->attempts),
+		.since = load_acquire(&line->since),
+		.head = load_acquire(&line->head),
+		.redo = load_acquire(&line->redo),
+		.end = load_acquire(&line->end),
+		.receivers = load_acquire(&line->receivers),
+	};
+	return copy->id && load(&line->id) == copy->id &&
+		(copy->state == MSGC_LIVE || has_departed(copy->state));
+}
+
+/* A record's header, once, into a private copy. */
+static inline void read_header(const char *data, uint64_t ring, uint64_t pos,
+			       struct msgc_record *copy)
+{
+	const __u64 *words = (const __u64 *)(data + (pos & (ring - 1)));
+	__u64 header[4];
+
+	/* Acquire: before the line is read again, if it is nonsense. */
+	for (int i = 0; i < 4; i++)
+		header[i] = load_acquire(&words[i]);
+	memcpy(copy, header, sizeof(*copy));
+}
+
+static inline bool header_is_sound(const struct msgc_record *header, uint64_t pos,
+				   uint64_t tail)
+{
+	uint64_t span = MSGC_SPAN(header->span_flags);
+
+	if (header->check != check_word(pos, header->span_flags))
+		return false;
+	if (header->span_flags & FLAGS_MASK & ~MSGC_R_PAD)
+		return false;
+	return span >= HEADER && span <= tail - pos &&
+		(header->span_flags & MSGC_R_PAD || header->len <= span - HEADER);
+}
+
+#endif
