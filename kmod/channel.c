@@ -152,6 +152,12 @@ bool msgc_channel_may_own(const struct msgc_channel *ch)
 	return uid_eq(current_euid(), ch->uid) || may_override(ch, CAP_FOWNER);
 }
 
+/* What threads of other users do. */
+bool msgc_channel_may_pry(const struct msgc_channel *ch)
+{
+	return msgc_channel_may_own(ch) || may_override(ch, CAP_SYS_PTRACE);
+}
+
 bool msgc_channel_may_look(const struct msgc_channel *ch)
 {
 	return msgc_channel_may_own(ch) || msgc_channel_may_open(ch, MSGC_READ) ||

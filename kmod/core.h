@@ -172,6 +172,7 @@ struct msgc_channel *msgc_channel_next(struct msgc_registry *reg, u64 after);
 bool msgc_channel_may_open(const struct msgc_channel *ch, u32 rights);
 bool msgc_channel_may_look(const struct msgc_channel *ch);
 bool msgc_channel_may_own(const struct msgc_channel *ch);
+bool msgc_channel_may_pry(const struct msgc_channel *ch);
 void msgc_channel_put(struct msgc_channel *ch);
 void msgc_channel_use(struct msgc_channel *ch);
 void msgc_channel_unuse(struct msgc_channel *ch);
@@ -309,7 +310,9 @@ u32 msgc_events(struct msgc_endpoint *ep);		/* of either mode */
 void msgc_arm(struct msgc_endpoint *ep);
 u64 msgc_ring_tail(struct msgc_endpoint *sender);
 u64 msgc_ring_head(struct msgc_endpoint *sender);	/* may refuse the pair */
-u64 msgc_ring_held(struct msgc_endpoint *receiver);	/* bytes taken and not released */
+/* bytes taken and not released: of one sender's, above its head; of all */
+u64 msgc_ring_borrowed(struct msgc_endpoint *receiver, struct msgc_endpoint *sender, u64 *head);
+u64 msgc_ring_held(struct msgc_endpoint *receiver);
 bool msgc_ring_drained(struct msgc_endpoint *sender);	/* of a dead one */
 void msgc_ring_joined(struct msgc_endpoint *ep);
 void msgc_ring_gone(struct msgc_endpoint *ep);		/* a receiver's takeover, a sender's end */
@@ -334,6 +337,9 @@ long msgc_cancel(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_recv(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_reply(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg);
+
+/* ---- held.c: who holds what ---- */
+bool msgc_held_next(struct msgc_channel *ch, u64 *cursor, bool all, struct msgc_wait_row *row);
 
 /* ---- info.c: LIST, INFO, PEERS, fdinfo ---- */
 int msgc_list(struct msgc_registry *reg, void __user *arg);

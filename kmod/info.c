@@ -145,14 +145,17 @@ int msgc_info(struct msgc_channel *ch, u32 rights, void __user *arg)
 
 /* ---- rows ---- */
 
-static int copy_rows_in(struct msgc_rows *rows, const void __user *arg, u32 kind)
+/* `kinds`: a bit for each. */
+static int copy_rows_in(struct msgc_rows *rows, const void __user *arg, u32 kinds)
 {
 	int err = msgc_copy_in(rows, sizeof(*rows), sizeof(*rows), arg);
 
 	if (err)
 		return err;
-	if (rows->kind != kind)
-		return rows->kind < MSGC_ROW_WAIT ? -EINVAL : -EOPNOTSUPP;
+	if (rows->kind > MSGC_ROW_WAIT)
+		return -EOPNOTSUPP;
+	if (!(kinds & BIT(rows->kind)))
+		return -EINVAL;
 	return rows->row_size < 1 || rows->row_size > PAGE_SIZE ? -EINVAL : 0;
 }
 
@@ -183,7 +186,7 @@ int msgc_list(struct msgc_registry *reg, void __user *arg)
 	u32 n;
 	int err;
 
-	err = copy_rows_in(&rows, arg, MSGC_ROW_CHANNEL);
+	err = copy_rows_in(&rows, arg, BIT(MSGC_ROW_CHANNEL));
 	for (n = 0; !err && n < min_t(u32, rows.max, INT_MAX); n++) {
 		ch = msgc_channel_next(reg, rows.cursor);
 		if (!ch)
@@ -263,16 +266,40 @@ static bool next_peer(struct msgc_channel *ch, u64 *index, struct msgc_peer *row
 }
 
 /* The cursor is the next index. */
+static int endpoint_rows(struct msgc_channel *ch, struct msgc_rows *rows, u32 *n)
+{
+	struct msgc_peer row;
+	int err = 0;
+
+	while (!err && *n < rows->max && next_peer(ch, &rows->cursor, &row))
+		err = copy_row_out(rows, (*n)++, &row, sizeof(row));
+	return err;
+}
+
+static int wait_rows(struct msgc_channel *ch, struct msgc_rows *rows, u32 *n)
+{
+	bool all = msgc_channel_may_pry(ch);
+	struct msgc_wait_row row;
+	int err = 0;
+
+	while (!err && *n < rows->max && msgc_held_next(ch, &rows->cursor, all, &row))
+		err = copy_row_out(rows, (*n)++, &row, sizeof(row));
+	return err;
+}
+
 int msgc_peers(struct msgc_channel *ch, void __user *arg)
 {
 	struct msgc_rows rows;
-	struct msgc_peer row;
 	u32 n = 0;
 	int err;
 
-	err = copy_rows_in(&rows, arg, MSGC_ROW_ENDPOINT);
-	while (!err && n < rows.max && next_peer(ch, &rows.cursor, &row))
-		err = copy_row_out(&rows, n++, &row, sizeof(row));
+	err = copy_rows_in(&rows, arg, BIT(MSGC_ROW_ENDPOINT) | BIT(MSGC_ROW_WAIT));
+	if (err)
+		return err;
+	if (rows.kind == MSGC_ROW_ENDPOINT)
+		err = endpoint_rows(ch, &rows, &n);
+	else
+		err = wait_rows(ch, &rows, &n);
 	return err ?: copy_rows_out(&rows, arg, n);
 }
 

@@ -158,18 +158,23 @@ static bool readable(struct msgc_endpoint *receiver)
 	return false;
 }
 
+u64 msgc_ring_borrowed(struct msgc_endpoint *receiver, struct msgc_endpoint *sender, u64 *head)
+{
+	*head = msgc_ring_head(sender);
+	if (receiver->ch->receiver != receiver || !positioned(receiver, sender) ||
+	    sender->refused & receiver_bit(receiver))
+		return 0;
+	return min(READ_ONCE(slot_of(receiver, sender)->taken) - *head,
+		   msgc_region_bytes(&sender->data));
+}
+
 u64 msgc_ring_held(struct msgc_endpoint *receiver)
 {
 	struct msgc_endpoint *sender;
-	u64 held = 0;
+	u64 head, held = 0;
 
-	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender)) {
-		u64 head = msgc_ring_head(sender);
-
-		if (receiver->ch->receiver == receiver && positioned(receiver, sender))
-			held += clamp(READ_ONCE(slot_of(receiver, sender)->taken) - head, 0ULL,
-				      msgc_region_bytes(&sender->data));
-	}
+	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender))
+		held += msgc_ring_borrowed(receiver, sender, &head);
 	return held;
 }
 

@@ -288,6 +288,7 @@ u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn)
 	txn->state = MSGC_TAKEN;
 	txn->ever_taken = true;
 	txn->server = server;
+	txn->taken_ns = ktime_get_coarse_ns();
 	txn->entry = entry;
 	server->free_hold = hold->next;
 	hold->txn = txn;

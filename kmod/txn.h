@@ -16,6 +16,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_endpoint *server;	/* while TAKEN */
 	struct msgc_request req;	/* the client's header, copied once */
 	u64 deadline;			/* the host's time */
+	u64 taken_ns;			/* by the server that has it; for people */
 	u32 event, attempts;
 	u16 slot, flags, entry;		/* flags: of CALL; entry: in the server's inbox */
 	u8 state, outcome, format;	/* format: of the reply */

@@ -657,7 +657,7 @@ TEST_F(device, peers)
 	EXPECT_EQ(-EINVAL,
 		  rows(chan, MSGC_PEERS, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 4, &cursor));
 	EXPECT_EQ(-EOPNOTSUPP,
-		  rows(chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 4, &cursor));
+		  rows(chan, MSGC_PEERS, MSGC_ROW_WAIT + 1, row, sizeof(row[0]), 4, &cursor));
 	EXPECT_EQ(1, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 1, &cursor));
 	EXPECT_EQ(1, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 4, &cursor));
 	EXPECT_EQ(0, rows(chan, MSGC_PEERS, MSGC_ROW_ENDPOINT, row, sizeof(row[0]), 4, &cursor));

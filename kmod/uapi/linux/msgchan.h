@@ -149,7 +149,7 @@ struct msgc_open { __u32 size, flags; __aligned_u64 id; char name[MSGC_NAME]; };
 
 /*
  * LIST (device, kind CHANNEL: msgc_info), PEERS (channel and endpoint, kind ENDPOINT:
- * msgc_peer; WAIT (later)) -> rows written. Fewer than `max`: that was all. ENODEV (LIST).
+ * msgc_peer; WAIT: msgc_wait_row) -> rows written. Fewer than `max`: that was all. ENODEV (LIST).
  */
 enum { MSGC_ROW_CHANNEL = 1, MSGC_ROW_ENDPOINT, MSGC_ROW_WAIT };
 struct msgc_rows {
@@ -205,11 +205,22 @@ struct msgc_peer {
 	char comm[16];
 };
 
-/* PEERS row, kind WAIT (later): who waits for whom, who holds what. */
+/*
+ * PEERS row, kind WAIT: what somebody holds; or, (later), a thread that waits. Endpoints of other
+ * users only for the channel's owner and with CAP_SYS_PTRACE. RING: of a sender's ring, taken and
+ * not released. CALL: taken by a server. CLAIM, WAITING: (later).
+ */
+enum { MSGC_HELD_RING = 1, MSGC_HELD_CALL, MSGC_HELD_CLAIM, MSGC_WAITING };
 struct msgc_wait_row {
-	__u32 endpoint, on, call_state, attempts;
-	__s32 tid, prio, boost; __u32 slot;
-	__aligned_u64 since_ns, deadline, position, bytes;
+	__u32 endpoint, on;		/* who holds or waits; whose, or for whom */
+	__u16 what, call_state;		/* MSGC_HELD_xxx; MSGC_QUEUED, MSGC_TAKEN */
+	__u32 attempts;			/* holders that died of it */
+	__s32 tid;			/* who holds: the process */
+	__s32 prio, boost;		/* (later) */
+	__u32 slot;			/* call: the client's */
+	__aligned_u64 since_ns;		/* 0: not known, as of RING */
+	__aligned_u64 deadline;		/* call */
+	__aligned_u64 position, bytes;	/* RING: where, how much; CALL: 0, of the request */
 	char comm[16];
 };
 
