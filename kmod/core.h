@@ -154,7 +154,8 @@ struct msgc_channel {
 	/* lines and header of the status area, and all below; never taken in hard interrupts */
 	spinlock_t lock;
 	wait_queue_head_t wait;		/* channel files that poll */
-	struct msgc_endpoint *receiver;	/* ring: the live receiver */
+	u64 takers;			/* ring: bit r, receiver r takes from those not refused */
+	bool changed;			/* a pair was refused: nobody has been told yet */
 	struct list_head queue;		/* rendezvous: waiting calls, in order */
 	u32 queued, servers;		/* rendezvous: waiting calls, live servers */
 	/* rendezvous: number of calls handed out, part of their id */
@@ -309,16 +310,22 @@ void msgc_wake_sync(struct msgc_endpoint *ep);
 u32 msgc_events(struct msgc_endpoint *ep);		/* of either mode */
 void msgc_arm(struct msgc_endpoint *ep);
 u64 msgc_ring_tail(struct msgc_endpoint *sender);
-u64 msgc_ring_head(struct msgc_endpoint *sender);	/* may refuse the pair */
-/* bytes taken and not released: of one sender's, above its head; of all */
+u64 msgc_ring_head(struct msgc_endpoint *sender);	/* the smallest; may refuse pairs */
+/* who holds its space, if anybody does; may refuse pairs */
+struct msgc_endpoint *msgc_ring_laggard(struct msgc_endpoint *sender);
+/* bytes taken and not released: of one sender's, above the receiver's head; of all */
 u64 msgc_ring_borrowed(struct msgc_endpoint *receiver, struct msgc_endpoint *sender, u64 *head);
 u64 msgc_ring_held(struct msgc_endpoint *receiver);
 bool msgc_ring_drained(struct msgc_endpoint *sender);	/* of a dead one */
-void msgc_ring_joined(struct msgc_endpoint *ep);
-void msgc_ring_gone(struct msgc_endpoint *ep);		/* a receiver's takeover, a sender's end */
+/* after any of the above: tells everybody of refusals */
+void msgc_ring_unlock(struct msgc_channel *ch) __releases(&ch->lock);
 long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_kick(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg);
+
+/* ---- join.c: who takes from whom; under channel->lock, before the generation changes ---- */
+void msgc_ring_joined(struct msgc_endpoint *ep);
+void msgc_ring_gone(struct msgc_endpoint *ep);		/* a receiver's takeover, a sender's end */
 
 /* ---- txn.c: rendezvous, the states of a call ---- */
 /* allocates txn or hold, before the endpoint is visible */

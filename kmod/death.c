@@ -128,7 +128,7 @@ static struct msgc_endpoint *unlink_finished(struct msgc_channel *ch, u32 *index
 		msgc_line_set_state(ep, MSGC_REVOKED);
 		msgc_generation_bump(ch);
 	}
-	spin_unlock(&ch->lock);
+	msgc_ring_unlock(ch);
 	mutex_unlock(&ch->members);
 	/*
 	 * REVOKED before the zeros: pairs with the reader's load of the state after it copied a

@@ -522,7 +522,7 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *pt)
 	msgc_arm(ep);			/* A: also when it is going to report readiness */
 	smp_mb();			/* B: pairs with 2 of libipc/ring.h */
 	events = msgc_events(ep);	/* C */
-	spin_unlock(&ep->ch->lock);
+	msgc_ring_unlock(ep->ch);
 	return (__force __poll_t)events;	/* the same bits */
 }
 

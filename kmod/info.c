@@ -119,7 +119,7 @@ static void fill_info(struct msgc_info *info, struct msgc_channel *ch, bool may)
 	fill_parameters(info, ch);
 	spin_lock(&ch->lock);
 	fill_figures(info, ch);
-	spin_unlock(&ch->lock);
+	msgc_ring_unlock(ch);
 }
 
 int msgc_info(struct msgc_channel *ch, u32 rights, void __user *arg)
@@ -205,7 +205,7 @@ int msgc_list(struct msgc_registry *reg, void __user *arg)
 static void fill_sender(struct msgc_peer *row, struct msgc_endpoint *ep)
 {
 	const struct msgc_control *claims = claims_of(ep);
-	struct msgc_endpoint *receiver = ep->ch->receiver;
+	struct msgc_endpoint *laggard = msgc_ring_laggard(ep);
 
 	row->ring = ring_size(ep);
 	row->tail = msgc_ring_tail(ep);
@@ -214,8 +214,7 @@ static void fill_sender(struct msgc_peer *row, struct msgc_endpoint *ep)
 	row->lost = READ_ONCE(claims->drops);
 	row->waits = READ_ONCE(claims->waits);
 	row->refused = hweight64(ep->refused);
-	if (receiver && row->head < row->tail && ep->line->receivers)
-		row->laggard = receiver->id;
+	row->laggard = laggard ? laggard->id : 0;
 }
 
 /* channel->lock held. */
@@ -254,7 +253,7 @@ static bool next_peer(struct msgc_channel *ch, u64 *index, struct msgc_peer *row
 		fill_peer(row, ep);
 		kref_get(&ep->ref);
 	}
-	spin_unlock(&ch->lock);
+	msgc_ring_unlock(ch);
 	if (!ep)
 		return false;
 	row->pid = pid_for_reader(ep->pid);

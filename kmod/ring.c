@@ -22,24 +22,7 @@
 #include <linux/mm.h>
 #include <linux/nospec.h>
 
-#include "core.h"
-
-static u64 receiver_bit(const struct msgc_endpoint *receiver)
-{
-	return 1ULL << receiver->number;
-}
-
-static struct msgc_control *control_of(const struct msgc_endpoint *sender)
-{
-	return msgc_region_at(&sender->own, MSGC_CONTROL_AT(sender->number));
-}
-
-static struct msgc_slot *slot_of(const struct msgc_endpoint *receiver,
-				 const struct msgc_endpoint *sender)
-{
-	return msgc_region_at(&receiver->own, sizeof(struct msgc_slots) +
-						      sender->number * sizeof(struct msgc_slot));
-}
+#include "ring.h"
 
 static u64 *seen_of(const struct msgc_endpoint *ep)
 {
@@ -48,35 +31,7 @@ static u64 *seen_of(const struct msgc_endpoint *ep)
 	return &((struct msgc_own *)msgc_region_at(&ep->own, 0))->seen;
 }
 
-/* The senders of a channel that have a ring: live, or dead and not drained. */
-static struct msgc_endpoint *sender_from(struct msgc_channel *ch, u32 index)
-{
-	for (; index < ch->nr_members; index++) {
-		struct msgc_endpoint *ep = ch->member[index].ep;
-
-		if (ep && ep->since)
-			return ep;
-	}
-	return NULL;
-}
-
-static struct msgc_endpoint *first_sender(struct msgc_channel *ch)
-{
-	return sender_from(ch, ch->par.max_receivers);
-}
-
-static struct msgc_endpoint *next_sender(const struct msgc_endpoint *sender)
-{
-	return sender_from(sender->ch, sender->index + 1);
-}
-
 /* ---- positions ---- */
-
-/* Its end is known: not yet while its mappings are being taken away. */
-static bool departed(const struct msgc_endpoint *sender)
-{
-	return sender->line->state != MSGC_LIVE;
-}
 
 u64 msgc_ring_tail(struct msgc_endpoint *sender)
 {
@@ -86,48 +41,86 @@ u64 msgc_ring_tail(struct msgc_endpoint *sender)
 	return smp_load_acquire((u64 *)msgc_region_at(&sender->own, MSGC_TAIL_AT(sender->number)));
 }
 
-/* Has this receiver said where it stands in this sender's ring? */
-static bool positioned(const struct msgc_endpoint *receiver, const struct msgc_endpoint *sender)
-{
-	/* The receiver stores taken and head first. */
-	return smp_load_acquire(&slot_of(receiver, sender)->gen) == sender->since;
-}
-
-static u64 head_floor(const struct msgc_endpoint *sender)
-{
-	return max(sender->head_seen, sender->line->head);
-}
-
 static void refuse_pair(struct msgc_endpoint *sender, struct msgc_endpoint *receiver)
 {
+	struct msgc_channel *ch = sender->ch;
+
 	sender->refused |= receiver_bit(receiver);
 	WRITE_ONCE(sender->line->receivers, sender->line->receivers & ~receiver_bit(receiver));
-	msgc_generation_bump(sender->ch);
+	ch->changed = true;		/* told once for all, by msgc_ring_unlock() */
+	if (departed(sender))
+		msgc_reap_later(ch);	/* it may have been the last that had not drained it */
 }
 
 /*
- * What the sender may count as released. A head that is misaligned, behind what it was or
- * beyond the tail ends the pair and blames neither: a sender that lowers its tail makes an
- * honest head look wrong. Head before tail: the tail read is then no older.
+ * A head that is misaligned or beyond the tail ends the pair and blames neither: a sender that
+ * lowers its tail makes an honest head look wrong. So does one behind what it was; with several
+ * receivers that is no news, a newcomer may start behind the others. Head before tail: the tail
+ * read is then no older.
  */
+static bool head_is_wrong(struct msgc_endpoint *sender, u64 head)
+{
+	return head % MSGC_ALIGN || head > msgc_ring_tail(sender) ||
+	       (is_exclusive(sender->ch) && head < head_floor(sender));
+}
+
+/*
+ * The smallest head of those who hold this sender's space, and whose it is; NULL: nobody's. Who
+ * has not positioned itself holds everything, as the sender's library sees it.
+ */
+static struct msgc_endpoint *laggard_of(struct msgc_endpoint *sender, u64 *smallest)
+{
+	struct msgc_channel *ch = sender->ch;
+	u64 holders = ch->st->tethered & sender->line->receivers, head;
+	struct msgc_endpoint *laggard = NULL;
+
+	for (; holders; holders &= holders - 1) {
+		struct msgc_endpoint *receiver = lowest_receiver(ch, holders);
+
+		head = sender->line->head;
+		if (positioned(receiver, sender)) {
+			/* Pairs with the receiver's release store of head. */
+			head = smp_load_acquire(&slot_of(receiver, sender)->head);
+			if (head_is_wrong(sender, head)) {
+				refuse_pair(sender, receiver);
+				continue;
+			}
+		}
+		if (laggard && head >= *smallest)
+			continue;
+		*smallest = head;
+		laggard = receiver;
+	}
+	return laggard;
+}
+
+/* What the sender may count as released. */
 u64 msgc_ring_head(struct msgc_endpoint *sender)
 {
-	struct msgc_endpoint *receiver = sender->ch->receiver;
-	u64 head, floor = head_floor(sender);
+	u64 head;
 
 	lockdep_assert_held(&sender->ch->lock);
-	if (!receiver || (sender->refused & receiver_bit(receiver)))
-		return floor;
-	if (!positioned(receiver, sender))
-		return sender->line->head;	/* as the sender's library sees it */
-	/* Pairs with the receiver's release store of head. */
-	head = smp_load_acquire(&slot_of(receiver, sender)->head);
-	if (head % MSGC_ALIGN || head < floor || head > msgc_ring_tail(sender)) {
-		refuse_pair(sender, receiver);
-		return floor;
-	}
-	sender->head_seen = head;
+	if (!laggard_of(sender, &head))
+		return head_floor(sender);
+	sender->head_seen = max(sender->head_seen, head);
 	return head;
+}
+
+struct msgc_endpoint *msgc_ring_laggard(struct msgc_endpoint *sender)
+{
+	u64 head;
+	struct msgc_endpoint *laggard = laggard_of(sender, &head);
+
+	return laggard && head < msgc_ring_tail(sender) ? laggard : NULL;
+}
+
+/* Whoever held channel->lock and looked at heads may have refused a pair. */
+void msgc_ring_unlock(struct msgc_channel *ch)
+	__releases(&ch->lock)
+{
+	if (ch->changed)
+		msgc_generation_bump(ch);
+	spin_unlock(&ch->lock);
 }
 
 bool msgc_ring_drained(struct msgc_endpoint *sender)
@@ -141,7 +134,7 @@ static bool readable_from(const struct msgc_endpoint *receiver, struct msgc_endp
 {
 	u64 taken;
 
-	if (sender->refused & receiver_bit(receiver))
+	if (!takes_from(receiver, sender))
 		return false;
 	taken = positioned(receiver, sender) ? READ_ONCE(slot_of(receiver, sender)->taken) :
 					       sender->line->head;
@@ -160,12 +153,14 @@ static bool readable(struct msgc_endpoint *receiver)
 
 u64 msgc_ring_borrowed(struct msgc_endpoint *receiver, struct msgc_endpoint *sender, u64 *head)
 {
-	*head = msgc_ring_head(sender);
-	if (receiver->ch->receiver != receiver || !positioned(receiver, sender) ||
-	    sender->refused & receiver_bit(receiver))
+	const struct msgc_slot *slot = slot_of(receiver, sender);
+	u64 taken = READ_ONCE(slot->taken);
+
+	*head = READ_ONCE(slot->head);
+	if (!is_tethered(receiver) || !takes_from(receiver, sender) ||
+	    !positioned(receiver, sender))
 		return 0;
-	return min(READ_ONCE(slot_of(receiver, sender)->taken) - *head,
-		   msgc_region_bytes(&sender->data));
+	return taken > *head ? min(taken - *head, msgc_region_bytes(&sender->data)) : 0;
 }
 
 u64 msgc_ring_held(struct msgc_endpoint *receiver)
@@ -187,8 +182,16 @@ static bool at_end(const struct msgc_endpoint *receiver)
 	       (receiver->found || st->joined > receiver->since);
 }
 
+/* Receivers hold its space, but none takes from it any more. */
+static bool refused_by_all(const struct msgc_endpoint *sender)
+{
+	u64 tethered = sender->ch->st->tethered;
+
+	return tethered && !(tethered & sender->line->receivers);
+}
+
 /*
- * The reserve that failed, or the drain, would succeed now; or, with the pair refused, fail for
+ * The reserve that failed, or the drain, would succeed now; or, with every pair refused, fail for
  * good.
  */
 static bool writable(struct msgc_endpoint *sender)
@@ -196,7 +199,7 @@ static bool writable(struct msgc_endpoint *sender)
 	u64 need = READ_ONCE(control_of(sender)->need);
 	u64 head = msgc_ring_head(sender);
 
-	return !need || head >= need || (sender->ch->st->tethered & ~sender->line->receivers);
+	return !need || head >= need || refused_by_all(sender);
 }
 
 static u32 ring_events(struct msgc_endpoint *ep)
@@ -238,117 +241,6 @@ void msgc_arm(struct msgc_endpoint *ep)
 		WRITE_ONCE(st->armed, st->armed | receiver_bit(ep));
 }
 
-/* ---- membership; under channel->lock, before the generation changes ---- */
-
-static void receiver_joined(struct msgc_endpoint *receiver)
-{
-	struct msgc_endpoint *sender;
-
-	receiver->ch->receiver = receiver;
-	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender)) {
-		sender->refused &= ~receiver_bit(receiver);
-		WRITE_ONCE(sender->line->receivers, receiver_bit(receiver));
-		receiver->found |= !departed(sender) || !msgc_ring_drained(sender);
-	}
-	/*
-	 * tethered but not in the line means refused: pairs with the sender's loads in that order
-	 */
-	smp_wmb();
-	WRITE_ONCE(receiver->ch->st->tethered, receiver_bit(receiver));
-}
-
-void msgc_ring_joined(struct msgc_endpoint *ep)
-{
-	struct msgc_channel *ch = ep->ch;
-
-	lockdep_assert_held(&ch->lock);
-	if (!msgc_is_sender(ep)) {
-		receiver_joined(ep);
-		return;
-	}
-	WRITE_ONCE(ep->line->receivers, ch->receiver ? receiver_bit(ch->receiver) : 0);
-	WRITE_ONCE(ch->st->joined, ep->since);
-	WRITE_ONCE(ch->st->senders, ch->st->senders + 1);
-}
-
-/*
- * Takeover (docs/protocol.md 11; model takeover): its words are read once, and clamped: base is
- * what it had released, redo what it had seen. It may lose or repeat messages by lying, as it
- * might have eaten them; it can accuse nobody.
- */
-static void take_over(struct msgc_endpoint *receiver, struct msgc_endpoint *sender)
-{
-	struct msgc_line *line = sender->line;
-	struct msgc_slot *slot = slot_of(receiver, sender);
-	u64 floor = head_floor(sender), tail = max(msgc_ring_tail(sender), floor);
-	u64 base, redo;
-
-	if (!positioned(receiver, sender)) {
-		sender->head_seen = line->head;
-		return;
-	}
-	base = round_down(clamp(READ_ONCE(slot->head), floor, tail), MSGC_ALIGN);
-	redo = max(line->redo, round_down(clamp(READ_ONCE(slot->taken), base, tail), MSGC_ALIGN));
-	if (redo <= base)
-		WRITE_ONCE(line->attempts, 0);
-	else if (base != line->head)
-		WRITE_ONCE(line->attempts, 1);
-	else if (line->attempts < U8_MAX)
-		WRITE_ONCE(line->attempts, line->attempts + 1);
-	sender->ch->redelivered += redo > base ? redo - base : 0;
-	sender->head_seen = base;
-	WRITE_ONCE(line->head, base);
-	WRITE_ONCE(line->redo, redo);
-}
-
-static void receiver_gone(struct msgc_endpoint *receiver)
-{
-	struct msgc_channel *ch = receiver->ch;
-	struct msgc_endpoint *sender;
-
-	WRITE_ONCE(ch->st->tethered, 0);
-	smp_wmb();	/* as in receiver_joined(), the other way round */
-	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
-		take_over(receiver, sender);
-		WRITE_ONCE(sender->line->receivers, 0);
-	}
-	ch->receiver = NULL;
-}
-
-/* What it says it may have overwritten: believed, as it can only cost it its own messages. */
-static u64 low_of(const struct msgc_endpoint *sender, u64 tail)
-{
-	u64 low = READ_ONCE(control_of(sender)->low);
-
-	return low % MSGC_ALIGN || low > tail ? 0 : low;
-}
-
-/*
- * Its end: what it had published, believed only within what its ring can hold. space_at = end
- * makes the last release KICK.
- */
-static void sender_gone(struct msgc_endpoint *sender)
-{
-	u64 tail = msgc_ring_tail(sender), size = msgc_region_bytes(&sender->data);
-	/* With its pair refused the head known here may be an old one. */
-	u64 head = max(msgc_ring_head(sender), low_of(sender, tail));
-	struct msgc_status *st = sender->ch->st;
-	u64 end = round_down(clamp(tail, head, head + size), MSGC_ALIGN);
-
-	WRITE_ONCE(sender->line->end, end);
-	WRITE_ONCE(sender->line->space_at, end);
-	WRITE_ONCE(st->senders, st->senders - 1);
-}
-
-void msgc_ring_gone(struct msgc_endpoint *ep)
-{
-	lockdep_assert_held(&ep->ch->lock);
-	if (msgc_is_sender(ep))
-		sender_gone(ep);
-	else
-		receiver_gone(ep);
-}
-
 /* ---- KICK ---- */
 
 /* Clear, then wake: in the other order a waiter could arm in between and sleep. */
@@ -357,12 +249,11 @@ static void kick_receivers(struct msgc_endpoint *sender)
 	struct msgc_channel *ch = sender->ch;
 	u64 armed = ch->st->armed & sender->line->receivers;
 
-	if (!armed || !ch->receiver) {
+	if (!armed)
 		atomic64_inc(&sender->needless);
-		return;
-	}
 	WRITE_ONCE(ch->st->armed, ch->st->armed & ~armed);
-	msgc_wake_sync(ch->receiver);
+	for (; armed; armed &= armed - 1)
+		msgc_wake_sync(lowest_receiver(ch, armed));
 }
 
 static void kick_senders(struct msgc_endpoint *receiver)
@@ -405,7 +296,7 @@ static int kick(struct msgc_endpoint *ep)
 		else
 			kick_senders(ep);
 	}
-	spin_unlock(&ch->lock);
+	msgc_ring_unlock(ch);
 	return err;
 }
 
@@ -445,7 +336,7 @@ static u32 look(struct msgc_endpoint *ep)
 
 	spin_lock(&ep->ch->lock);
 	events = msgc_events(ep);
-	spin_unlock(&ep->ch->lock);
+	msgc_ring_unlock(ep->ch);
 	return events;
 }
 
@@ -537,6 +428,6 @@ long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg)
 			refuse_pair(sender, receiver);
 		ret = 0;
 	}
-	spin_unlock(&ch->lock);
+	msgc_ring_unlock(ch);
 	return ret;
 }

@@ -82,6 +82,7 @@ void msgc_generation_bump(struct msgc_channel *ch)
 	u32 i;
 
 	lockdep_assert_held(&ch->lock);
+	ch->changed = false;
 	/* Pairs with the acquire loads of whoever caches the membership: what changed is there. */
 	smp_store_release(&ch->st->generation, ch->st->generation + 1);
 	WRITE_ONCE(ch->st->armed, 0);
