@@ -115,8 +115,8 @@ struct msgc_slot *slot_of(const struct peer *receiver, const struct peer *sender
 
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 {
-	value &= ~31ULL;
-	return value < low ? low : value > high ? high : value;
+	value = value < low ? low : value > high ? high : value;
+	return value & ~31ULL;			/* whatever `high` is: it may be a sender's word */
 }
 
 static bool is_departed(const struct msgc_line *line)
