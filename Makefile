@@ -51,6 +51,10 @@ verify:				## check the models of the protocol
 	@tools/deps.sh verify
 	@$(MAKE) -s -C selftests/models
 
+fuzz:				## hostile peers' bytes against the ring engine, FUZZ_SECONDS=60 each
+	@tools/deps.sh fuzz
+	@$(MAKE) -s -C selftests/fuzz fuzz
+
 lint: libipc cli		## all checkers over all sources
 	@tools/deps.sh build vm lint
 	@tools/lint/run
@@ -75,4 +79,4 @@ clean:				## remove build/ (the cache of kernels stays)
 	rm -rf $(BUILD)
 
 .PHONY: all help deps deps-build libipc cli kmod selftests check demo vm verify \
-	lint install install-module install-user clean
+	fuzz lint install install-module install-user clean

@@ -3,7 +3,7 @@
 # Installs the Debian packages that a part of this repository needs.
 #
 # usage: tools/deps.sh [GROUP]...	build, vm, check, demo, debug, verify,
-#				lint (default: all)
+#				fuzz, lint (default: all)
 #
 # Does nothing, and at once, when they are there.  No kernel is among them: see
 # tools/vm/kernel.  Other than on Debian it says what is missing.
@@ -39,6 +39,9 @@ list()
 	verify	spin		checks the models
 	check	jq		the CLI tests read its JSON
 	demo	netbase		/etc/services, which the demo looks things up in
+	fuzz	make		builds it
+	fuzz	clang		libFuzzer's compiler
+	fuzz	libclang-rt-dev	libFuzzer, sanitizers
 	lint	sparse		address spaces and locks in the module
 	lint	shellcheck	the scripts
 	lint	codespell	the texts
@@ -59,7 +62,7 @@ missing()
 		comm -13 - <(printf '%s\n' "$@" | sort -u)
 }
 
-groups=${*:-build vm check demo debug verify lint}
+groups=${*:-build vm check demo debug verify fuzz lint}
 mapfile -t wanted < <(list | awk -v groups=" $groups " \
 	'index(groups, " " $1 " ") { print $2 }')
 [ ${#wanted[@]} -gt 0 ] || { echo "usage: $0 [GROUP]..." >&2; exit 2; }

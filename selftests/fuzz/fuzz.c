@@ -183,9 +183,6 @@ void innocent_taken_over(struct innocent *in, const struct held *held)
 
 /* ---- libFuzzer's side ---- */
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	input = data;

@@ -77,4 +77,9 @@ void hold_release(struct held *held, struct peer *receiver, unsigned int which);
 /* The receiver has died: from where will this sender's messages come again? */
 void innocent_taken_over(struct innocent *in, const struct held *held);
 
+/* ---- what libFuzzer calls ---- */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
 #endif

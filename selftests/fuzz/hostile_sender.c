@@ -64,7 +64,9 @@ static void write_header(struct peer *sender, const struct action *action)
 	if (action->how & 16)
 		span_flags |= (uint32_t)(action->value << 20);
 	record->span_flags = span_flags;
-	record->len = action->how & 32 ? (uint32_t)(action->value * 77) : 32 * (span_flags % 64 - 1);
+	record->len = 32 * (span_flags % 64 - 1);
+	if (action->how & 32)
+		record->len = (uint32_t)(action->value * 77);
 	record->check = (uint32_t)((*tail_of(sender) & ~(RING - 1ULL)) + pos) >> 5 ^ span_flags;
 	record->check ^= action->how & 64 ? 1 : 0;
 	if (!odd)		/* and publish it: this is how a receiver gets far */
