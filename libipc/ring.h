@@ -66,7 +66,8 @@ struct ipc_ring_map {
 };
 
 struct ipc_tx;		/* a sender */
-struct ipc_rx;		/* a receiver */
+struct ipc_rx;		/* a tethered receiver */
+struct ipc_obs;		/* an untethered one */
 
 /*
  * Bytes of memory for an engine, and the engine in it: `mem` is aligned as malloc aligns. Nothing
@@ -85,8 +86,8 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
  * finished is published before it sleeps. -EMSGSIZE: longer than the ring less a header. -ENOBUFS:
  * IPC_TX_OPEN reservations stand behind one that is open. -EBUSY: own open reservations are in the
  * way, waiting cannot help. -EAGAIN (IPC_NOW), -ETIMEDOUT: full; POLLOUT then says when this length
- * would fit. -EPROTO: full, and a receiver has refused this sender, or was refused. -EINTR,
- * -ESHUTDOWN.
+ * would fit. -EPROTO: full, and all receivers have refused this sender, or were refused. -EINTR,
+ * -ESHUTDOWN. On an UNTETHERED_ONLY channel the oldest goes instead: never full.
  */
 int ipc_tx_reserve(struct ipc_tx *tx, struct ipc_msg *msg, uint32_t len, uint64_t deadline);
 
@@ -108,7 +109,8 @@ int ipc_tx_finish(struct ipc_tx *tx);
 
 /*
  * Publish, then wait until every tethered receiver has released all of it. -EBUSY: an open
- * reservation holds committed records back. Other errors as reserve's.
+ * reservation holds committed records back. -EOPNOTSUPP: an UNTETHERED_ONLY channel. Other errors
+ * as reserve's.
  */
 int ipc_tx_drain(struct ipc_tx *tx, uint64_t deadline);
 
@@ -137,5 +139,20 @@ struct ipc_rx_counts {
 };
 
 void ipc_rx_counts(const struct ipc_rx *rx, struct ipc_rx_counts *counts);
+
+/*
+ * The untethered receiver: as above, but what it hands out are copies in `mem`, of which it touches
+ * no more than is held; OLDEST and STAY are read from its line. -ENOBUFS: IPC_RX_BORROWED
+ * messages, or too many bytes for the next one, are held; twice data_stride is enough for any one.
+ * `missed` counts exactly what was overwritten, and goes into the own page, with 1 more for each
+ * ring that went before all of it was read. Never a system call where deadline is IPC_NOW, but to
+ * refuse.
+ */
+size_t ipc_obs_size(uint32_t max_senders, uint64_t data_stride);
+struct ipc_obs *ipc_obs_init(void *mem, const struct ipc_ring_map *map,
+			     const struct ipc_ring_ops *ops, void *ctx, unsigned int spin);
+int ipc_obs_recv(struct ipc_obs *obs, struct ipc_msg *msgs, unsigned int n, uint64_t deadline);
+int ipc_obs_release(struct ipc_obs *obs, const struct ipc_msg *msgs, unsigned int n);
+uint64_t ipc_obs_missed(const struct ipc_obs *obs);	/* messages, ever */
 
 #endif

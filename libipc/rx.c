@@ -55,6 +55,8 @@ struct ipc_rx {
 	const struct msgc_line *line;	/* own */
 	uint64_t since;			/* generation that made this a member */
 	bool stay;			/* for later senders: no end of stream */
+	bool oldest;			/* broadcast: from the oldest that is held, not from now */
+	bool standby;			/* takes nothing until it is promoted */
 	uint32_t max_senders;
 	uint64_t generation;		/* of the membership as known here, 0 = to be read again */
 	bool had_senders;		/* the stream can have an end */
@@ -155,12 +157,24 @@ static void accuse(struct ipc_rx *rx, struct source *src, bool guilty)
 	rx->counts.refused += guilty;
 }
 
-/* Begin to read a ring: where the last receiver stopped, but not below what is safe to read. */
+/*
+ * Where to begin with a ring, at or above @low: where the last receiver stopped; with broadcast
+ * delivery now, or at the oldest that is held, and a ring that is younger than we are at its start.
+ */
+static uint64_t start_of(const struct ipc_rx *rx, const struct msgc_line *line, uint64_t low,
+			 uint64_t tail)
+{
+	if (rx->map.status->delivery != MSGC_BROADCAST)
+		return MAX(line->head, low);
+	return rx->oldest || line->since > rx->since ? low : tail;
+}
+
 static void position(struct ipc_rx *rx, uint32_t n, const struct msgc_line *line)
 {
 	struct source *src = &rx->source[n];
 	uint64_t low = load_acquire(&src->control->low);	/* c: the kernel did a and b */
 	uint64_t tail = src->departed ? line->end : load_acquire(src->tail_word);
+	bool takeover = rx->map.status->delivery != MSGC_BROADCAST;
 
 	src->id = line->id;
 	src->since = line->since;
@@ -168,16 +182,16 @@ static void position(struct ipc_rx *rx, uint32_t n, const struct msgc_line *line
 	src->redo = line->redo;
 	src->attempts = line->attempts;
 	src->refused = false;
-	src->gap = low > line->head;
-	if (low % UNIT || low > tail) {
-		low = src->departed ? tail : line->head;	/* its end is the kernel's word */
+	src->gap = takeover && low > line->head;
+	src->head = start_of(rx, line, low, tail);
+	if (low % UNIT || low > tail || src->head % UNIT) {
+		src->head = src->departed ? tail : line->head;	/* its end is the kernel's word */
 		if (!src->departed)
 			accuse(rx, src, true);
 	}
-	src->head = MAX(line->head, low);
 	src->taken = src->head;
 	src->tail = src->head;
-	src->unproved = src->head != 0;
+	src->unproved = takeover && src->head != 0;
 	src->seq = src->head ? 0 : 1;
 	store(&src->slot->taken, src->taken);
 	store(&src->slot->head, src->head);
@@ -226,16 +240,24 @@ static void sort_sources(struct ipc_rx *rx)
 	rx->at = live ? rx->at % live : 0;
 }
 
+/* It is promoted by a change of its line's state, then a new generation. */
+static bool is_standby(const struct ipc_rx *rx)
+{
+	return load_acquire(&rx->line->state) == MSGC_STANDBY && load(&rx->line->id) == rx->map.id;
+}
+
 /* Bring the view of the membership up to @generation. */
 static int refresh(struct ipc_rx *rx, uint64_t generation)
 {
 	if (generation == rx->generation)
 		return 0;
-	if (!is_live(rx->line, rx->map.id))
+	rx->standby = is_standby(rx);		/* first: it may be promoted right now */
+	if (!rx->standby && !is_live(rx->line, rx->map.id))
 		return -ESHUTDOWN;
 	for (uint32_t n = 0; n < rx->max_senders; n++)
 		look_at(rx, n);
 	sort_sources(rx);
+	rx->had_senders |= rx->departed + rx->live > 0;
 	rx->generation = generation;
 	return 0;
 }
@@ -253,6 +275,7 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 	rx->line = line_of(map->status, MSGC_INDEX(map->id));
 	rx->since = rx->line->since;
 	rx->stay = rx->line->flags & MSGC_STAY;
+	rx->oldest = rx->line->flags & MSGC_OLDEST;
 	rx->max_senders = max;
 	rx->turn = full_turn;
 	rx->source = (struct source *)(rx + 1);
@@ -274,7 +297,6 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 	for (n = IPC_RX_BORROWED; n-- > 0; )
 		put_borrow(rx, n);
 	refresh(rx, load_acquire(&map->status->generation));
-	rx->had_senders = rx->departed + rx->live > 0;
 	settle(rx);
 	return rx;
 }
@@ -499,7 +521,7 @@ static bool senders_gone(const struct ipc_rx *rx)
 {
 	const struct msgc_status *status = rx->map.status;
 
-	if (rx->stay || load_acquire(&status->senders))
+	if (rx->stay || rx->standby || load_acquire(&status->senders))
 		return false;
 	return rx->had_senders || load(&status->joined) > rx->since;
 }

@@ -7,6 +7,7 @@
 #include "ring_shared.h"
 
 #define HIWAT_STEPS	64U	/* the high-water mark is exact to this part of the ring */
+#define LOSS_STEPS	16U	/* the oldest part of the ring that is overwritten in one go */
 
 enum span_state { OPEN, COMMITTED, ABANDONED };
 
@@ -19,8 +20,9 @@ struct span {
 };
 
 /*
- * Positions, from old to new: everything below `floor` has been released by everybody, so writing
- * is safe below floor + ring; [floor, published) may be read; [published, reserved) is private.
+ * Positions, from old to new: everything below `floor` has been released by everybody, or is given
+ * up where the oldest is overwritten, so writing is safe below floor + ring; [floor, published) may
+ * be read; [published, reserved) is private.
  */
 struct ipc_tx {
 	struct ipc_ring_map map;
@@ -179,7 +181,8 @@ static int raise_limit(struct ipc_tx *tx)
 		if (head <= tx->floor)
 			break;
 		tx->low = MAX(tx->low, round_to_start(tx, head));
-		store_barrier(&tx->control->low, tx->low);		/* x, y: pairs with b */
+		/* x, y: pairs with b; for untethered receivers o1, o2: pairs with o7 */
+		store_barrier(&tx->control->low, tx->low);
 		/* z */
 	} while (load_ordered(&tx->map.status->generation) != generation);
 	move_floor(tx, MAX(head, tx->floor));
@@ -194,7 +197,7 @@ static void set_need(struct ipc_tx *tx, uint64_t need)
 }
 
 /*
- * A tethered receiver takes nothing from this sender, so nobody makes space. One that just joins or
+ * No tethered receiver takes from this sender, so nobody makes space. One that just joins or
  * leaves must not look like that: the kernel lets a bit of `receivers` stand as long as that of
  * `tethered`, and changes the generation between two owners of one bit.
  */
@@ -206,7 +209,7 @@ static bool pair_refused(const struct ipc_tx *tx)
 	uint64_t takes = load_acquire(&tx->line->receivers);
 	uint64_t after = load_acquire(&status->tethered);
 
-	return (before & after & ~takes) && load(&status->generation) == generation;
+	return (before & after) && !(before & takes) && load(&status->generation) == generation;
 }
 
 static bool space_moved(void *engine)
@@ -244,10 +247,36 @@ static int wait_released(struct ipc_tx *tx, uint64_t need, uint64_t deadline)
 	return 0;
 }
 
+/* Nobody is asked on such a channel. What goes is said before it goes (o1 in observe.c). */
+static bool overwrites(const struct ipc_tx *tx)
+{
+	return tx->map.status->flags & MSGC_UNTETHERED_ONLY;
+}
+
+/* Give up the oldest published records, some more than needed: the barrier is paid per step. */
+static int overwrite(struct ipc_tx *tx, uint64_t need)
+{
+	uint64_t step = tx->floor + tx->map.ring / LOSS_STEPS;
+	int err = need > tx->published ? ipc_tx_publish(tx) : 0;
+
+	if (err < 0)
+		return err;
+	if (need > tx->published)
+		return -EBUSY;
+	note_depth(tx);
+	tx->low = round_to_start(tx, MAX(need, step));
+	store_barrier(&tx->control->low, tx->low);		/* o1, o2: pairs with o7 */
+	move_floor(tx, tx->low);
+	return 0;
+}
+
 static int make_room(struct ipc_tx *tx, uint64_t need, uint64_t deadline)
 {
-	int err = raise_limit(tx);
+	int err;
 
+	if (overwrites(tx))
+		return overwrite(tx, need);
+	err = raise_limit(tx);
 	if (err < 0)
 		return err;
 	if (tx->floor >= need)
@@ -413,8 +442,11 @@ int ipc_tx_finish(struct ipc_tx *tx)
 
 int ipc_tx_drain(struct ipc_tx *tx, uint64_t deadline)
 {
-	int held = ipc_tx_publish(tx);
+	int held;
 
+	if (overwrites(tx))
+		return -EOPNOTSUPP;
+	held = ipc_tx_publish(tx);
 	if (held < 0)
 		return held;
 	if (held > 0)

@@ -131,6 +131,7 @@ static uint64_t tail_or_end(const struct peer *sender)
 	return is_departed(line) ? line->end : load(tail_of(sender));
 }
 
+/* Without a receiver that holds it: what the last one left, or all that is not overwritten. */
 static uint64_t smallest_head(const struct peer *sender)
 {
 	const struct msgc_line *line = line_of_peer(sender);
@@ -153,10 +154,10 @@ static uint64_t smallest_head(const struct peer *sender)
 
 static bool is_writable(const struct peer *sender)
 {
-	const struct msgc_line *line = line_of_peer(sender);
+	uint64_t tethered = sender->chan->status->tethered;
 
 	return smallest_head(sender) >= load(&control_of(sender)->need) ||
-		sender->chan->status->tethered & ~line->receivers;
+		(tethered && !(tethered & line_of_peer(sender)->receivers));
 }
 
 static bool is_readable(const struct peer *receiver)
@@ -185,15 +186,15 @@ static bool is_ended(const struct peer *receiver)
 	const struct msgc_status *status = receiver->chan->status;
 	const struct msgc_line *line = line_of_peer(receiver);
 
-	return !(line->flags & MSGC_STAY) && !status->senders && status->joined > line->since &&
-		!is_readable(receiver);
+	return line->state == MSGC_LIVE && !(line->flags & MSGC_STAY) && !status->senders &&
+		status->joined > line->since && !is_readable(receiver);
 }
 
 static unsigned int predicates(const struct peer *peer)
 {
-	if (peer->rx)
-		return (is_readable(peer) ? MSGC_IN : 0U) | (is_ended(peer) ? MSGC_HUP : 0U);
-	return is_writable(peer) ? MSGC_OUT : 0;
+	if (peer->tx)
+		return is_writable(peer) ? MSGC_OUT : 0;
+	return (is_readable(peer) ? MSGC_IN : 0U) | (is_ended(peer) ? MSGC_HUP : 0U);
 }
 
 static void wake(struct peer *peer)
@@ -204,7 +205,7 @@ static void wake(struct peer *peer)
 
 static void arm(struct peer *peer)
 {
-	if (peer->rx)
+	if (!peer->tx)
 		set_bits(&peer->chan->status->armed, 1ULL << peer->index);
 	else
 		__atomic_store_n(&line_of_peer(peer)->space_at, load(&control_of(peer)->need),
@@ -265,7 +266,7 @@ static int fake_kick(void *ctx)
 		if (clear_bits(&chan->status->armed, bit) & bit && chan->peer[r])
 			wake(chan->peer[r]);
 	}
-	for (uint32_t n = 0; peer->rx && n < chan->max_senders; n++) {
+	for (uint32_t n = 0; !peer->tx && n < chan->max_senders; n++) {
 		struct peer *sender = sender_at(chan, n);
 
 		struct msgc_line *line = sender ? line_of_peer(sender) : NULL;
@@ -323,7 +324,7 @@ static int fake_wait(void *ctx, unsigned int events, uint64_t deadline)
 
 unsigned int events_of(struct peer *peer)
 {
-	int events = fake_wait(peer, peer->rx ? MSGC_IN : MSGC_OUT, MSGC_NOW);
+	int events = fake_wait(peer, peer->tx ? MSGC_OUT : MSGC_IN, MSGC_NOW);
 
 	return events > 0 ? (unsigned int)events : 0;
 }
@@ -401,13 +402,28 @@ static void publish_line(struct peer *peer, uint8_t shift, uint8_t flags, uint64
 	peer->chan->peer[peer->index] = peer;
 }
 
+/* Where nobody has to drain what the departed left, it goes when its place is needed. */
+static uint32_t sender_index(struct chan *chan)
+{
+	uint32_t index = free_index(chan, chan->max_receivers, chan->max_senders);
+	bool full = index == UINT32_MAX && chan->status->flags & MSGC_UNTETHERED_ONLY;
+
+	for (uint32_t n = 0; full && n < chan->max_senders; n++) {
+		if (!is_departed(line_of_peer(sender_at(chan, n))))
+			continue;
+		revoke_ring(sender_at(chan, n));
+		return chan->max_receivers + n;
+	}
+	return index;
+}
+
 struct peer *join_sender(struct chan *chan, uint64_t ring, unsigned int spin)
 {
 	struct peer *peer;
 	uint32_t n;
 
 	pthread_mutex_lock(&chan->lock);
-	peer = new_peer(chan, free_index(chan, chan->max_receivers, chan->max_senders));
+	peer = new_peer(chan, sender_index(chan));
 	n = peer->index - chan->max_receivers;
 	peer->map.number = n;
 	peer->map.ring = ring;
@@ -417,7 +433,7 @@ struct peer *join_sender(struct chan *chan, uint64_t ring, unsigned int spin)
 	peer->map.own = peer->own;
 	peer->map.peer = chan->slots;
 	peer->map.peer_stride = chan->slots_size;
-	publish_line(peer, (uint8_t)__builtin_ctzll(ring), 0, chan->status->tethered);
+	publish_line(peer, (uint8_t)__builtin_ctzll(ring), 0, chan->takers);
 	store(&chan->status->joined, chan->status->generation + 1);
 	store(&chan->status->senders, chan->status->senders + 1);
 	peer->memory = malloc(ipc_tx_size(ring));
@@ -427,29 +443,43 @@ struct peer *join_sender(struct chan *chan, uint64_t ring, unsigned int spin)
 	return peer;
 }
 
+static bool is_tethered(const struct peer *receiver)
+{
+	return !(line_of_peer(receiver)->flags & MSGC_UNTETHERED);
+}
+
+/* The bits of `receivers` first: tethered without one means refused. */
 static void take_part(struct peer *receiver)
 {
 	struct chan *chan = receiver->chan;
+	uint64_t bit = 1ULL << receiver->index;
 
+	chan->takers |= bit;
 	for (uint32_t n = 0; n < chan->max_senders; n++)
 		if (sender_at(chan, n))
-			set_bits(&line_of_peer(sender_at(chan, n))->receivers,
-				 1ULL << receiver->index);
-	store(&chan->status->tethered, chan->status->tethered | 1ULL << receiver->index);
+			set_bits(&line_of_peer(sender_at(chan, n))->receivers, bit);
+	if (is_tethered(receiver))
+		store(&chan->status->tethered, chan->status->tethered | bit);
 }
 
-struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin)
+/* What ATTACH says to these flags: the state of the line, or 0. */
+static uint8_t admission(const struct chan *chan, uint8_t flags)
 {
-	struct peer *peer;
+	if (flags & MSGC_UNTETHERED)
+		return MSGC_LIVE;
+	if (chan->status->flags & MSGC_UNTETHERED_ONLY)
+		return 0;
+	if (chan->delivery != MSGC_EXCLUSIVE || !chan->status->tethered)
+		return MSGC_LIVE;
+	return flags & MSGC_AS_STANDBY ? MSGC_STANDBY : 0;
+}
 
-	pthread_mutex_lock(&chan->lock);
-	if (chan->status->tethered) {
-		pthread_mutex_unlock(&chan->lock);
-		return NULL;
-	}
-	peer = new_peer(chan, free_index(chan, 0, chan->max_receivers));
-	peer->map.number = peer->index;
-	peer->own = new_region(chan->slots + peer->index * chan->slots_size, chan->slots_size, 1,
+static struct peer *new_receiver(struct chan *chan, uint32_t index, uint8_t flags, uint8_t state)
+{
+	struct peer *peer = new_peer(chan, index);
+
+	peer->map.number = index;
+	peer->own = new_region(chan->slots + index * chan->slots_size, chan->slots_size, 1,
 			       &peer->fd_own);
 	peer->own_size = chan->slots_size;
 	peer->map.own = peer->own;
@@ -458,11 +488,41 @@ struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin)
 	peer->map.peer = chan->controls;
 	peer->map.peer_stride = FAKE_PAGE;
 	publish_line(peer, 0, flags, 0);
-	take_part(peer);
-	next_generation(chan);
+	store(&line_of_peer(peer)->state, state);
+	if (state == MSGC_LIVE)
+		take_part(peer);
+	return peer;
+}
+
+static void start_engine(struct peer *peer, uint8_t flags, unsigned int spin)
+{
+	struct chan *chan = peer->chan;
+
+	if (flags & MSGC_UNTETHERED) {
+		peer->memory = malloc(ipc_obs_size(chan->max_senders, peer->map.data_stride));
+		peer->obs = ipc_obs_init(peer->memory, &peer->map, &fake_ops, peer, spin);
+	} else {
+		peer->memory = malloc(ipc_rx_size(chan->max_senders));
+		peer->rx = ipc_rx_init(peer->memory, &peer->map, &fake_ops, peer, spin);
+	}
+}
+
+struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin)
+{
+	struct peer *peer = NULL;
+	uint32_t index;
+	uint8_t state;
+
+	pthread_mutex_lock(&chan->lock);
+	state = admission(chan, flags);
+	index = free_index(chan, 0, chan->max_receivers);
+	if (state && index != UINT32_MAX) {
+		peer = new_receiver(chan, index, flags, state);
+		next_generation(chan);
+	}
 	pthread_mutex_unlock(&chan->lock);
-	peer->memory = malloc(ipc_rx_size(chan->max_senders));
-	peer->rx = ipc_rx_init(peer->memory, &peer->map, &fake_ops, peer, spin);
+	if (peer)
+		start_engine(peer, flags, spin);
 	return peer;
 }
 
@@ -486,29 +546,54 @@ static void settle_pair(struct peer *receiver, struct peer *sender)
 	store(&line->redo, redo);
 }
 
+/* The standby that has waited longest. */
+static void promote(struct chan *chan)
+{
+	struct peer *best = NULL;
+
+	for (uint32_t r = 0; r < chan->max_receivers; r++) {
+		struct peer *peer = chan->peer[r];
+
+		if (peer && line_of_peer(peer)->state == MSGC_STANDBY &&
+		    (!best || line_of_peer(peer)->since < line_of_peer(best)->since))
+			best = peer;
+	}
+	if (!best)
+		return;
+	store(&line_of_peer(best)->state, (uint8_t)MSGC_LIVE);
+	take_part(best);
+}
+
 static void leave_receiver(struct peer *peer)
 {
 	struct chan *chan = peer->chan;
 	uint64_t bit = 1ULL << peer->index;
+	bool successor = chan->delivery == MSGC_EXCLUSIVE && chan->status->tethered & bit;
 
+	chan->takers &= ~bit;
 	store(&chan->status->tethered, chan->status->tethered & ~bit);
 	for (uint32_t n = 0; n < chan->max_senders; n++) {
 		struct peer *sender = sender_at(chan, n);
 
 		if (!sender)
 			continue;
-		settle_pair(peer, sender);
+		if (successor)
+			settle_pair(peer, sender);
 		clear_bits(&line_of_peer(sender)->receivers, bit);
 	}
 	chan->peer[peer->index] = NULL;
 	chan->freed[peer->index] = ++chan->frees;
+	if (successor)
+		promote(chan);
 }
 
 static void leave_sender(struct peer *peer)
 {
 	struct msgc_line *line = line_of_peer(peer);
+	uint64_t low = clamp(load(&control_of(peer)->low), 0, load(tail_of(peer)));
 	uint64_t head = smallest_head(peer);
 
+	head = head > low ? head : low;
 	store(&line->end, clamp(load(tail_of(peer)), head, head + peer->map.ring));
 	store(&line->space_at, load(&line->end));
 	store(&peer->chan->status->senders, peer->chan->status->senders - 1);
@@ -520,10 +605,10 @@ void leave(struct peer *peer, uint8_t state)
 
 	pthread_mutex_lock(&chan->lock);
 	peer->dead = true;
-	if (peer->rx)
-		leave_receiver(peer);
-	else
+	if (peer->tx)
 		leave_sender(peer);
+	else
+		leave_receiver(peer);
 	store(&line_of_peer(peer)->state, state);
 	next_generation(chan);
 	wake(peer);
@@ -549,10 +634,10 @@ void peer_free(struct peer *peer)
 	free(peer);
 }
 
-struct chan *chan_new(uint32_t max_senders, uint64_t ring_max)
+static struct chan *chan_of(uint32_t max_senders, uint32_t max_receivers, uint64_t ring_max)
 {
 	struct chan *chan = calloc(1, sizeof(*chan));
-	uint32_t lines = 8 + max_senders;
+	uint32_t lines = max_receivers + max_senders;
 	pthread_condattr_t attr;
 
 	if (!chan)
@@ -562,12 +647,14 @@ struct chan *chan_new(uint32_t max_senders, uint64_t ring_max)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&chan->woken, &attr);
 	chan->max_senders = max_senders;
-	chan->max_receivers = 8;
+	chan->max_receivers = max_receivers;
+	chan->delivery = MSGC_EXCLUSIVE;
 	chan->ring_max = ring_max;
 	chan->slots_size = sizeof(struct msgc_slots) + max_senders * sizeof(struct msgc_slot);
 	chan->slots_size = (chan->slots_size + FAKE_PAGE - 1) / FAKE_PAGE * FAKE_PAGE;
 	chan->status = aligned_alloc(64, FAKE_PAGE + lines * sizeof(struct msgc_line));
 	memset(chan->status, 0, FAKE_PAGE + lines * sizeof(struct msgc_line));
+	chan->status->delivery = MSGC_EXCLUSIVE;
 	chan->status->max_senders = max_senders;
 	chan->status->max_receivers = chan->max_receivers;
 	chan->status->line_off = FAKE_PAGE;
@@ -578,6 +665,21 @@ struct chan *chan_new(uint32_t max_senders, uint64_t ring_max)
 	chan->peer = calloc(lines, sizeof(*chan->peer));
 	chan->gen = calloc(lines, sizeof(*chan->gen));
 	chan->freed = calloc(lines, sizeof(*chan->freed));
+	return chan;
+}
+
+struct chan *chan_new(uint32_t max_senders, uint64_t ring_max)
+{
+	return chan_of(max_senders, 8, ring_max);
+}
+
+struct chan *chan_new_broadcast(uint32_t max_senders, uint64_t ring_max, uint32_t flags)
+{
+	struct chan *chan = chan_of(max_senders, 64, ring_max);
+
+	chan->delivery = MSGC_BROADCAST;
+	chan->status->delivery = MSGC_BROADCAST;
+	chan->status->flags = flags;
 	return chan;
 }
 
