@@ -38,8 +38,8 @@ struct verb {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct verb verb_ls, verb_info, verb_who, verb_create, verb_rm, verb_wait, verb_send,
-	verb_recv, verb_call, verb_serve, verb_doctor;
+extern const struct verb verb_ls, verb_info, verb_who, verb_held, verb_create, verb_rm, verb_wait,
+	verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_doctor;
 
 /* error.c */
 extern const char *verb_name;		/* of the running verb, for messages; empty: none yet */
@@ -87,25 +87,33 @@ struct column {
 	const char *help;
 };
 
-struct table_options {
+/* look.c: a verb that prints a table */
+struct look {
+	const struct verb *verb;
+	const struct column *columns;
+	unsigned int n_columns;
+	/* from the command line */
 	bool json, no_headings, bytes;
-	const char *columns;
+	const char *shown;		/* --output; NULL: the usual ones */
+	uint64_t every;			/* --watch */
 };
 
-/* What every verb that prints a table says of its options, for getopt_long and table_option(). */
-#define TABLE_SHORT "hJno:b"
-#define TABLE_HELP \
+#define LOOK_HELP \
 	"  -o, --output LIST  columns to print, by name; +LIST adds to the usual ones\n" \
+	"  -w, --watch TIME   again and again, every TIME (2, 250ms)\n" \
 	"  -n, --noheadings   no line of headings\n" \
 	"  -b, --bytes        sizes in bytes, ages in nanoseconds\n" \
 	"  -J, --json         JSON: keys are the column names in lower case\n" \
+	"  -H, --columns      what the columns are\n" \
 	"  -h, --help         this text\n"
+
+#define LOOK_ON		(-1)
+int look_options(struct look *l, int argc, char **argv);
+int look(const struct look *l, int (*print)(const struct look *l, void *arg), void *arg);
 
 struct table;
 
-bool table_option(struct table_options *opt, int c);
-struct table *table_new(const char *name, const struct column *columns, unsigned int n,
-			const struct table_options *opt);
+struct table *table_new(const char *name, const struct look *l);
 void table_row(struct table *t);
 void table_text(struct table *t, unsigned int column, const char *text);
 void table_count(struct table *t, unsigned int column, uint64_t n);
@@ -124,8 +132,10 @@ bool use_colour(FILE *f);
 int device_open(void);
 int device_list(int dev, struct msgc_info **rows, size_t *n);
 int device_look(int dev, const char *name);
+int device_look_id(int dev, uint64_t id);
 int channel_info(int fd, struct msgc_info *info);
 int channel_peers(int fd, struct msgc_peer **rows, size_t *n);
+int channel_held(int fd, struct msgc_wait_row **rows, size_t *n);
 int look_up(const char *name, struct msgc_info *info);
 
 /* channels.c: a channel as a row */
@@ -150,6 +160,8 @@ struct connect {
 int connect_channel(const struct connect *c, struct ipc_channel **ch, struct msgc_info *info);
 int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *how,
 	   struct ipc_endpoint **ep);
+int work_in(const char *name, struct ipc_channel *ch, const struct ipc_attach *how,
+	    struct ipc_endpoint **ep, int (*work)(void *arg), void *arg);
 
 /* stop.c */
 void stop_on_signals(struct ipc_endpoint *ep);

@@ -157,3 +157,22 @@ int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *ho
 		fail(err, "%s: no place in it", name);
 	return err;
 }
+
+/*
+ * Takes a place in @ch, works there until the work is done or a signal asks to stop, leaves, and
+ * closes @ch. @ep: where the work finds its endpoint. Returns the exit status.
+ */
+int work_in(const char *name, struct ipc_channel *ch, const struct ipc_attach *how,
+	    struct ipc_endpoint **ep, int (*work)(void *arg), void *arg)
+{
+	int err = attach(name, ch, how, ep), status = status_of(err);
+
+	if (!err) {
+		stop_on_signals(*ep);
+		status = work(arg);
+		stop_interrupting();
+		ipc_detach(*ep);
+	}
+	ipc_close(ch);
+	return status;
+}

@@ -78,6 +78,11 @@ int channel_peers(int fd, struct msgc_peer **rows, size_t *n)
 	return read_rows(fd, MSGC_PEERS, MSGC_ROW_ENDPOINT, sizeof(**rows), (void **)rows, n);
 }
 
+int channel_held(int fd, struct msgc_wait_row **rows, size_t *n)
+{
+	return read_rows(fd, MSGC_PEERS, MSGC_ROW_WAIT, sizeof(**rows), (void **)rows, n);
+}
+
 /* #17 is the channel with that number, which is how unnamed ones are called. */
 static bool is_id(const char *name)
 {
@@ -85,15 +90,22 @@ static bool is_id(const char *name)
 }
 
 /* A channel fd without rights, only for looking: returns it or -errno. */
+int device_look_id(int dev, uint64_t id)
+{
+	struct msgc_open open = { .size = sizeof(open), .flags = MSGC_LOOK, .id = id };
+	int fd = ioctl(dev, MSGC_OPEN, &open);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int device_look(int dev, const char *name)
 {
 	struct msgc_open open = { .size = sizeof(open), .flags = MSGC_LOOK };
 	int fd;
 
 	if (is_id(name))
-		open.id = strtoull(name + 1, NULL, 10);
-	else
-		snprintf(open.name, sizeof(open.name), "%s", name);
+		return device_look_id(dev, strtoull(name + 1, NULL, 10));
+	snprintf(open.name, sizeof(open.name), "%s", name);
 	fd = ioctl(dev, MSGC_OPEN, &open);
 	return fd < 0 ? -errno : fd;
 }

@@ -24,16 +24,7 @@ static const char help[] =
 	"Usage: msgchan doctor [OPTIONS]\n\n"
 	"Check the module, the device, the limits, and try a ring and a call between two processes.\n"
 	"Exit status 0 only if all is well, 4 if the module is not there.\n\n"
-	TABLE_HELP;
-
-static const struct option options[] = {
-	{ "help", no_argument, NULL, 'h' },
-	{ "json", no_argument, NULL, 'J' },
-	{ "noheadings", no_argument, NULL, 'n' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "bytes", no_argument, NULL, 'b' },
-	{ 0 }
-};
+	LOOK_HELP;
 
 enum { D_CHECK, D_STATE, D_DETAIL, N_COLUMNS };
 
@@ -305,11 +296,12 @@ static bool report(struct table *t, const char *name, const struct finding *f)
 	return f->failed;
 }
 
-static int examine(const struct table_options *opt)
+static int examine(const struct look *l, void *unused)
 {
-	struct table *t = table_new("checks", columns, N_COLUMNS, opt);
+	struct table *t = table_new("checks", l);
 	bool module = !access(DEVICE, F_OK), failed = false;
 
+	(void)unused;
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
 		struct finding f = { 0 };
 
@@ -325,18 +317,14 @@ static int examine(const struct table_options *opt)
 
 static int run(int argc, char **argv)
 {
-	struct table_options opt = { 0 };
-	int c;
+	struct look l = { .verb = &verb_doctor, .columns = columns, .n_columns = N_COLUMNS };
+	int status = look_options(&l, argc, argv);
 
-	while ((c = getopt_long(argc, argv, TABLE_SHORT, options, NULL)) != -1) {
-		if (c == 'h')
-			return show_help(&verb_doctor);
-		if (!table_option(&opt, c))
-			return bad_option();
-	}
+	if (status != LOOK_ON)
+		return status;
 	if (optind < argc)
 		return usage("takes no name");
-	return examine(&opt);
+	return look(&l, examine, NULL);
 }
 
 const struct verb verb_doctor = { "doctor", NULL, "check the module, and try it", help, run };

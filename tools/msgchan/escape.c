@@ -2,6 +2,7 @@
 /*
  * Text of others, safe for a terminal and for JSON.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -104,14 +105,24 @@ static bool is_utf8(const unsigned char *data, size_t len)
 	return true;
 }
 
-/* A message's bytes, as text where they are text, which has no NUL. */
+/*
+ * A message's bytes, as text where they are text, which has no NUL. Who sent it can still change
+ * it: what is looked at has to be what is printed.
+ */
 void json_payload(FILE *out, const void *data, size_t len)
 {
-	if (is_utf8(data, len) && (!len || !memchr(data, '\0', len))) {
+	char *copy = malloc(len + 1);
+
+	if (!copy)
+		exit(complain(ST_FAILED, "out of memory"));
+	if (len)
+		memcpy(copy, data, len);
+	if (is_utf8((unsigned char *)copy, len) && !memchr(copy, '\0', len)) {
 		fputs("\"payload\":", out);
-		json_text(out, data, len);
+		json_text(out, copy, len);
 	} else {
 		fputs("\"payload_base64\":", out);
-		json_base64(out, data, len);
+		json_base64(out, (unsigned char *)copy, len);
 	}
+	free(copy);
 }

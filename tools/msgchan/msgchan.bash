@@ -12,6 +12,8 @@ _msgchan()
 		words="$(msgchan help 2>/dev/null | awk '/^  [a-z]/ { print $1 }') help --version"
 	elif [[ $cur = -* ]]; then
 		words=$(msgchan "$verb" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*')
+	elif [[ $verb = evict && $COMP_CWORD -gt 2 && $prev != -* ]]; then
+		words=$(msgchan who --noheadings --output WHO "$prev" 2>/dev/null)
 	else
 		case $prev in
 		-m|--mode)	words="ring rendezvous" ;;

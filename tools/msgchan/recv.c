@@ -229,8 +229,9 @@ static int lost(const struct receiving *r)
 	return r->bad_senders ? ST_LOST : ST_OK;
 }
 
-static int receive_all(struct receiving *r)
+static int receive_all(void *arg)
 {
+	struct receiving *r = arg;
 	int err, status;
 
 	progress_begin(&r->progress, true);
@@ -254,16 +255,7 @@ static int receive_channel(struct receiving *r)
 	r->calls = info.mode == MSGC_RENDEZVOUS;
 	if (r->calls)
 		r->how.flags = 0;	/* servers always stay */
-	err = attach(r->connect.name, ch, &r->how, &r->ep);
-	if (err) {
-		status = status_of(err);
-	} else {
-		stop_on_signals(r->ep);
-		status = receive_all(r);
-		stop_interrupting();
-		ipc_detach(r->ep);
-	}
-	ipc_close(ch);
+	status = work_in(r->connect.name, ch, &r->how, &r->ep, receive_all, r);
 	return r->die_by ? die_by(r->die_by) : status;
 }
 

@@ -347,8 +347,9 @@ static int drain(struct sending *s)
 	return err;
 }
 
-static int transfer(struct sending *s)
+static int transfer(void *arg)
 {
+	struct sending *s = arg;
 	int err;
 
 	progress_begin(&s->progress, false);
@@ -395,16 +396,7 @@ static int send_input(struct sending *s)
 	if (err)
 		return status_of(err);
 	fit(s, &info);
-	err = attach(s->connect.name, s->ch, &s->how, &s->ep);
-	if (!err) {
-		stop_on_signals(s->ep);
-		status = transfer(s);
-		stop_interrupting();
-		ipc_detach(s->ep);
-	} else {
-		status = status_of(err);
-	}
-	ipc_close(s->ch);
+	status = work_in(s->connect.name, s->ch, &s->how, &s->ep, transfer, s);
 	return stopped() ? die_by(stopped()) : status;
 }
 

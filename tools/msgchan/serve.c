@@ -103,7 +103,7 @@ static int serve_one(struct serving *s)
 {
 	struct ipc_msg req = { 0 };
 	uint32_t len;
-	int result, n = ipc_recv(s->ep, &req, 1, IPC_FOREVER);
+	int result, err, n = ipc_recv(s->ep, &req, 1, IPC_FOREVER);
 
 	if (n == -EINTR)
 		return 0;
@@ -113,11 +113,13 @@ static int serve_one(struct serving *s)
 		req.reply_cap = 0;
 	result = work(s, &req, &len);
 	s->left--;
-	return ipc_reply(s->ep, &req, len, result);
+	err = ipc_reply(s->ep, &req, len, result);
+	return err == -ENOENT ? 0 : err;	/* taken away: evicted, as the next wait says */
 }
 
-static int serve_all(struct serving *s)
+static int serve_all(void *arg)
 {
+	struct serving *s = arg;
 	char why[256];
 	int err = 0;
 
@@ -135,21 +137,11 @@ static int serve_channel(struct serving *s)
 	struct ipc_attach how = { .size = sizeof(how), .role = IPC_RECEIVER, .held = 1 };
 	struct ipc_channel *ch;
 	struct msgc_info info;
-	int status, err = connect_channel(&s->connect, &ch, &info);
+	int err = connect_channel(&s->connect, &ch, &info);
 
 	if (err)
 		return status_of(err);
-	err = attach(s->connect.name, ch, &how, &s->ep);
-	if (err) {
-		status = status_of(err);
-	} else {
-		stop_on_signals(s->ep);
-		status = serve_all(s);
-		stop_interrupting();
-		ipc_detach(s->ep);
-	}
-	ipc_close(ch);
-	return status;
+	return work_in(s->connect.name, ch, &how, &s->ep, serve_all, s);
 }
 
 static bool option(struct serving *s, int c)

@@ -2,7 +2,6 @@
 /*
  * Tables by libsmartcols: the columns that were asked for, as text or JSON.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <libsmartcols/libsmartcols.h>
 #include <stdlib.h>
@@ -23,26 +22,6 @@ struct table {
 static void out_of_memory(void)
 {
 	exit(complain(ST_FAILED, "out of memory"));
-}
-
-bool table_option(struct table_options *opt, int c)
-{
-	switch (c) {
-	case 'J':
-		opt->json = true;
-		return true;
-	case 'n':
-		opt->no_headings = true;
-		return true;
-	case 'o':
-		opt->columns = optarg;
-		return true;
-	case 'b':
-		opt->bytes = true;
-		return true;
-	default:
-		return false;
-	}
 }
 
 static int find_column(const struct table *t, const char *name, size_t len)
@@ -94,31 +73,30 @@ static void show_listed(struct table *t, const char *list)
 	}
 }
 
-struct table *table_new(const char *name, const struct column *columns, unsigned int n,
-			const struct table_options *opt)
+struct table *table_new(const char *name, const struct look *l)
 {
 	struct table *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		out_of_memory();
-	t->shown = calloc(n, sizeof(*t->shown));
+	t->shown = calloc(l->n_columns, sizeof(*t->shown));
 	t->tb = scols_new_table();
 	if (!t->shown || !t->tb)
 		out_of_memory();
-	t->columns = columns;
-	t->n = n;
-	t->json = opt->json;
-	t->bytes = opt->bytes || opt->json;
-	t->colour = !opt->json && use_colour(stdout);
+	t->columns = l->columns;
+	t->n = l->n_columns;
+	t->json = l->json;
+	t->bytes = l->bytes || l->json;
+	t->colour = !l->json && use_colour(stdout);
 	scols_table_set_name(t->tb, name);
-	scols_table_enable_json(t->tb, opt->json);
-	scols_table_enable_noheadings(t->tb, opt->no_headings);
+	scols_table_enable_json(t->tb, l->json);
+	scols_table_enable_noheadings(t->tb, l->no_headings);
 	scols_table_enable_colors(t->tb, t->colour);
 	scols_table_enable_noencoding(t->tb, 1);
-	if (!opt->columns || opt->columns[0] == '+')
+	if (!l->shown || l->shown[0] == '+')
 		show_usual(t);
-	if (opt->columns)
-		show_listed(t, opt->columns + (opt->columns[0] == '+'));
+	if (l->shown)
+		show_listed(t, l->shown + (l->shown[0] == '+'));
 	return t;
 }
 

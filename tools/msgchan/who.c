@@ -5,7 +5,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "cli.h"
 
@@ -40,18 +39,7 @@ static const struct column columns[] = {
 static const char help[] =
 	"Usage: msgchan who [OPTIONS] NAME|#ID\n\n"
 	"List the endpoints of a channel: who they are, what they hold.\n\n"
-	TABLE_HELP
-	"  -H, --columns      what the columns are\n";
-
-static const struct option options[] = {
-	{ "help", no_argument, NULL, 'h' },
-	{ "json", no_argument, NULL, 'J' },
-	{ "noheadings", no_argument, NULL, 'n' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "bytes", no_argument, NULL, 'b' },
-	{ "columns", no_argument, NULL, 'H' },
-	{ 0 }
-};
+	LOOK_HELP;
 
 static const char *role_text(const struct msgc_peer *p, uint32_t mode)
 {
@@ -111,19 +99,25 @@ static void row(struct table *t, const struct msgc_peer *p, uint32_t mode)
 	table_count(t, W_NEEDLESS, p->needless);
 }
 
-static int print(int fd, const char *name, const struct msgc_info *info,
-		 const struct table_options *opt)
+struct place {
+	int fd;
+	const char *name;
+	uint32_t mode;
+};
+
+static int print(const struct look *l, void *arg)
 {
+	const struct place *p = arg;
 	struct msgc_peer *peers;
 	struct table *t;
 	size_t n;
-	int err = channel_peers(fd, &peers, &n);
+	int err = channel_peers(p->fd, &peers, &n);
 
 	if (err)
-		return fail(err, "%s", name);
-	t = table_new("endpoints", columns, N_COLUMNS, opt);
+		return fail(err, "%s", p->name);
+	t = table_new("endpoints", l);
 	for (size_t i = 0; i < n; i++)
-		row(t, &peers[i], info->mode);
+		row(t, &peers[i], p->mode);
 	table_print(t);
 	table_free(t);
 	free(peers);
@@ -132,28 +126,19 @@ static int print(int fd, const char *name, const struct msgc_info *info,
 
 static int run(int argc, char **argv)
 {
-	struct table_options opt = { 0 };
+	struct look l = { .verb = &verb_who, .columns = columns, .n_columns = N_COLUMNS };
+	int status = look_options(&l, argc, argv);
+	struct place p;
 	struct msgc_info info;
-	const char *name;
-	int c, fd;
 
-	while ((c = getopt_long(argc, argv, TABLE_SHORT "H", options, NULL)) != -1) {
-		if (c == 'h')
-			return show_help(&verb_who);
-		if (c == 'H') {
-			columns_help(columns, N_COLUMNS);
-			return ST_OK;
-		}
-		if (!table_option(&opt, c))
-			return bad_option();
-	}
-	name = name_arg(argc, argv, optind);
-	fd = look_up(name, &info);
-	if (fd < 0)
-		return status_of(fd);
-	c = print(fd, name, &info, &opt);
-	close(fd);
-	return c;
+	if (status != LOOK_ON)
+		return status;
+	p.name = name_arg(argc, argv, optind);
+	p.fd = look_up(p.name, &info);
+	if (p.fd < 0)
+		return status_of(p.fd);
+	p.mode = info.mode;
+	return look(&l, print, &p);
 }
 
 const struct verb verb_who = { "who", NULL, "list the endpoints of a channel", help, run };
