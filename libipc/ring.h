@@ -13,7 +13,10 @@
  *	B  full barrier					2  full barrier
  *	C  tail != taken: do not sleep			3  armed & line.receivers: kick
  *
- * Either C sees the tail of 1, or 3 sees the bit of A. The same with the roles swapped, for space:
+ * Either C sees the tail of 1, or 3 sees the bit of A. With more than 64 senders a receiver looks
+ * only at the rings whose bit in `hot` is set, and step 3 kicks also where it is clear: the kernel
+ * clears it, on a wish that WAIT hears, sees after a barrier that the ring is empty, and sets it at
+ * a kick. The same with the roles swapped, for space:
  *
  *	sender, in the kernel's WAIT and poll		receiver, ipc_rx_release()
  *	A' copy `need` to line.space_at			1' store every `head` that moved

@@ -7,6 +7,9 @@
 #include "ring_shared.h"
 
 #define NONE		UINT32_MAX	/* no borrow, no source */
+#define WORDS		(MSGC_SENDERS / 64)	/* of a bit per sender */
+#define EMPTY_LOOKS	8U	/* a ring found empty so often in a row is wished quiet */
+#define WASTED_LOOKS	1024U	/* at such rings: then a system call that hears wishes is cheaper */
 
 /* A message that the application holds, or a free place for one. */
 struct borrow {
@@ -40,6 +43,7 @@ struct source {
 	bool gap;			/* an unknown number of messages is lost here */
 	bool touched;			/* head is to be stored */
 	uint8_t attempts;
+	uint8_t empty;			/* looks in a row that found nothing, up to EMPTY_LOOKS */
 	uint64_t since, ring, redo;
 	uint64_t end;			/* of a departed one */
 	uint64_t tail, taken, head;
@@ -61,9 +65,13 @@ struct ipc_rx {
 	uint64_t generation;		/* of the membership as known here, 0 = to be read again */
 	bool had_senders;		/* the stream can have an end */
 	uint32_t accused;		/* sources that are */
-	uint32_t departed, live;	/* how `order` is divided */
-	uint32_t at;			/* in the live part: whose turn it is */
-	struct turn turn;
+	uint32_t sources, n_departed;
+	uint64_t departed[WORDS], live[WORDS];	/* a bit per sender; live: and not refused */
+	const __u64 *hot;		/* a bit per sender: not quiet; NULL: not used here */
+	uint32_t wasted;		/* looks at rings that are wished quiet */
+	uint32_t at;			/* number: whose turn it is */
+	struct turn turn;		/* what is left of it */
+	bool moved;			/* something was taken in this round */
 	uint64_t rings;			/* bytes of all rings */
 	uint64_t skipped;		/* bytes of PADs taken in this recv */
 	uint32_t free, n_free;		/* places for messages */
@@ -73,14 +81,13 @@ struct ipc_rx {
 	struct spin spin;
 	struct ipc_rx_counts counts;
 	struct source *source;		/* by sender number */
-	uint32_t *order;		/* numbers: departed ones first */
 	uint32_t *touched;		/* numbers */
 	struct borrow borrow[IPC_RX_BORROWED];
 };
 
 size_t ipc_rx_size(uint32_t max_senders)
 {
-	return sizeof(struct ipc_rx) + max_senders * (sizeof(struct source) + 2 * sizeof(uint32_t));
+	return sizeof(struct ipc_rx) + max_senders * (sizeof(struct source) + sizeof(uint32_t));
 }
 
 /*
@@ -150,6 +157,9 @@ static void orphan_borrowed(struct ipc_rx *rx, struct source *src)
 
 static void accuse(struct ipc_rx *rx, struct source *src, bool guilty)
 {
+	uint32_t n = (uint32_t)(src - rx->source);
+
+	rx->live[n / 64] &= ~(1ULL << n % 64);
 	src->refused = true;
 	src->guilty = guilty;
 	rx->accused += !src->accused;
@@ -201,13 +211,28 @@ static void position(struct ipc_rx *rx, uint32_t n, const struct msgc_line *line
 	touch(rx, n);
 }
 
+/* A line that says what is known already: most of many do, whenever one sender comes or goes. */
+static bool is_unchanged(const struct ipc_rx *rx, const struct source *src)
+{
+	uint8_t state = load_acquire(&src->line->state);
+
+	if (!src->id)
+		return !load(&src->line->id);
+	return load(&src->line->since) == src->since &&
+		(src->departed ? has_departed(state) : state == MSGC_LIVE) &&
+		(src->refused || load(&src->line->receivers) >> MSGC_INDEX(rx->map.id) & 1);
+}
+
 static void look_at(struct ipc_rx *rx, uint32_t n)
 {
 	struct source *src = &rx->source[n];
 	struct msgc_line line;
-	bool there = read_line(src->line, &line);
-	bool mine = line.receivers >> MSGC_INDEX(rx->map.id) & 1;
+	bool there, mine;
 
+	if (is_unchanged(rx, src))
+		return;
+	there = read_line(src->line, &line);
+	mine = line.receivers >> MSGC_INDEX(rx->map.id) & 1;
 	if (src->id && (!there || src->since != line.since)) {
 		orphan_borrowed(rx, src);
 		src->id = 0;
@@ -224,20 +249,24 @@ static void look_at(struct ipc_rx *rx, uint32_t n)
 
 static void sort_sources(struct ipc_rx *rx)
 {
-	uint32_t n, live = 0;
-
-	rx->departed = 0;
+	rx->sources = 0;
+	rx->n_departed = 0;
 	rx->rings = 0;
-	for (n = 0; n < rx->max_senders; n++)
-		if (rx->source[n].id && rx->source[n].departed)
-			rx->order[rx->departed++] = n;
-	for (n = 0; n < rx->max_senders; n++)
-		if (rx->source[n].id && !rx->source[n].departed)
-			rx->order[rx->departed + live++] = n;
-	for (n = 0; n < rx->departed + live; n++)
-		rx->rings += rx->source[rx->order[n]].ring;
-	rx->live = live;
-	rx->at = live ? rx->at % live : 0;
+	memset(rx->departed, 0, sizeof(rx->departed));
+	memset(rx->live, 0, sizeof(rx->live));
+	for (uint32_t n = 0; n < rx->max_senders; n++) {
+		const struct source *src = &rx->source[n];
+
+		if (!src->id)
+			continue;
+		rx->sources++;
+		rx->rings += src->ring;
+		rx->n_departed += src->departed;
+		if (src->departed)
+			rx->departed[n / 64] |= 1ULL << n % 64;
+		else if (!src->refused)
+			rx->live[n / 64] |= 1ULL << n % 64;
+	}
 }
 
 /* It is promoted by a change of its line's state, then a new generation. */
@@ -257,7 +286,7 @@ static int refresh(struct ipc_rx *rx, uint64_t generation)
 	for (uint32_t n = 0; n < rx->max_senders; n++)
 		look_at(rx, n);
 	sort_sources(rx);
-	rx->had_senders |= rx->departed + rx->live > 0;
+	rx->had_senders |= rx->sources > 0;
 	rx->generation = generation;
 	return 0;
 }
@@ -279,8 +308,8 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 	rx->max_senders = max;
 	rx->turn = full_turn;
 	rx->source = (struct source *)(rx + 1);
-	rx->order = (uint32_t *)(rx->source + max);
-	rx->touched = rx->order + max;
+	rx->touched = (uint32_t *)(rx->source + max);
+	rx->hot = map->status->hot_used ? map->status->hot : NULL;
 	spin_init(&rx->spin, spin);
 	for (n = 0; n < max; n++) {
 		const char *control = (const char *)map->peer + n * map->peer_stride;
@@ -461,20 +490,83 @@ static unsigned int take(struct ipc_rx *rx, uint32_t n, struct turn *turn, struc
 	return got;
 }
 
+static unsigned int drain(struct ipc_rx *rx, uint32_t n, struct ipc_msg *msgs, unsigned int max)
+{
+	const struct source *src = &rx->source[n];
+	unsigned int got = 0;
+	uint64_t was_taken;
+
+	do {
+		struct turn turn = full_turn;
+
+		was_taken = src->taken;
+		got += take(rx, n, &turn, msgs + got, max - got);
+	} while (src->taken != was_taken);
+	return got;
+}
+
 static unsigned int drain_departed(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
 {
 	unsigned int got = 0;
 
-	for (uint32_t i = 0; i < rx->departed; i++) {
-		const struct source *src = &rx->source[rx->order[i]];
-		uint64_t was_taken;
+	for (uint32_t n = 0; n < rx->max_senders; n += 64)
+		for (uint64_t left = rx->departed[n / 64]; left; left &= left - 1)
+			got += drain(rx, n + (uint32_t)__builtin_ctzll(left), msgs + got, max - got);
+	return got;
+}
 
-		do {
-			struct turn turn = full_turn;
+/* ---- the living: whose turn it is, and whom to pass over ---- */
 
-			was_taken = src->taken;
-			got += take(rx, rx->order[i], &turn, msgs + got, max - got);
-		} while (src->taken != was_taken);
+/* The first ring from number @n to below @end that may have something, NONE: none. */
+static inline uint32_t next_hot(const struct ipc_rx *rx, uint32_t n, uint32_t end)
+{
+	for (; n < end; n = (n | 63) + 1) {
+		uint64_t set = rx->live[n / 64];
+
+		/* Acquire: the tail comes before the bit, which its sender's KICK sets (hot.c). */
+		if (rx->hot)
+			set &= load_acquire(&rx->hot[n / 64]);
+		set >>= n % 64;
+		if (set) {
+			n += (uint32_t)__builtin_ctzll(set);
+			return n < end ? n : NONE;
+		}
+	}
+	return NONE;
+}
+
+static void note_empty(struct ipc_rx *rx, struct source *src)
+{
+	if (src->empty < EMPTY_LOOKS)
+		src->empty++;
+	else
+		rx->wasted++;
+}
+
+/* Deficit round robin over the rings from number @n to below @end. */
+static unsigned int visit(struct ipc_rx *rx, uint32_t n, uint32_t end, struct ipc_msg *msgs,
+			  unsigned int max)
+{
+	unsigned int got = 0;
+
+	while (got < max && (n = next_hot(rx, n, end)) != NONE) {
+		struct source *src = &rx->source[n];
+		uint64_t was_taken = src->taken;
+
+		if (n != rx->at)
+			rx->turn = full_turn;
+		rx->at = n++;
+		got += take(rx, rx->at, &rx->turn, msgs + got, max - got);
+		if (src->taken == was_taken) {
+			note_empty(rx, src);
+		} else {
+			src->empty = 0;
+			rx->moved = true;
+		}
+		if (got < max || is_over(&rx->turn)) {
+			rx->at = n < rx->max_senders ? n : 0;
+			rx->turn = full_turn;
+		}
 	}
 	return got;
 }
@@ -482,22 +574,44 @@ static unsigned int drain_departed(struct ipc_rx *rx, struct ipc_msg *msgs, unsi
 /* The rings of the departed first, then the living in turn, until all are empty. */
 static unsigned int scan(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
 {
-	unsigned int got = drain_departed(rx, msgs, max);
-	uint32_t idle = 0;
+	unsigned int got = rx->n_departed ? drain_departed(rx, msgs, max) : 0;
 
 	/* More PADs than all rings hold were published during this very call: enough of them. */
-	while (idle < rx->live && got < max && rx->skipped <= rx->rings) {
-		uint32_t n = rx->order[rx->departed + rx->at];
-		uint64_t was_taken = rx->source[n].taken;
+	do {
+		uint32_t at = rx->at;
 
-		got += take(rx, n, &rx->turn, msgs + got, max - got);
-		idle = rx->source[n].taken == was_taken ? idle + 1 : 0;
-		if (got < max || is_over(&rx->turn)) {
-			rx->at = (rx->at + 1) % rx->live;
-			rx->turn = full_turn;
-		}
-	}
+		rx->moved = false;
+		got += visit(rx, at, rx->max_senders, msgs + got, max - got);
+		if (at && got < max)
+			got += visit(rx, 0, at, msgs + got, max - got);
+	} while (rx->moved && got < max && rx->skipped <= rx->rings);
 	return got;
+}
+
+/* Wish those rings quiet that are hot for nothing: long empty, or not read here any more. */
+static void wish_quiet(struct ipc_rx *rx)
+{
+	struct msgc_slots *slots = rx->map.own;
+
+	rx->wasted = 0;
+	for (uint32_t n = 0; rx->hot && n < rx->max_senders; n += 64) {
+		uint64_t wish = load(&rx->hot[n / 64]), left = wish & rx->live[n / 64];
+
+		for (; left; left &= left - 1)
+			if (rx->source[n + (uint32_t)__builtin_ctzll(left)].empty < EMPTY_LOOKS)
+				wish &= ~(left & -left);
+		store(&slots->quiet[n / 64], wish);
+	}
+}
+
+/*
+ * A receiver that always finds something, or sleeps in poll, never comes to WAIT, which hears the
+ * wishes. What that returns the next look will see, but for an INTERRUPT, which is used up.
+ */
+static int hush(struct ipc_rx *rx)
+{
+	wish_quiet(rx);
+	return rx->ops->wait(rx->ctx, MSGC_IN, MSGC_NOW);
 }
 
 /* Tell the application of one sender whose messages have ended here. */
@@ -532,12 +646,9 @@ static bool something_moved(void *engine)
 
 	if (load(&rx->map.status->generation) != rx->generation)
 		return true;
-	for (uint32_t i = 0; i < rx->live; i++) {
-		const struct source *src = &rx->source[rx->order[rx->departed + i]];
-
-		if (!src->refused && load(src->tail_word) != src->taken)
+	for (uint32_t n = 0; (n = next_hot(rx, n, rx->max_senders)) != NONE; n++)
+		if (load(rx->source[n].tail_word) != rx->source[n].taken)
 			return true;
-	}
 	return false;
 }
 
@@ -580,6 +691,8 @@ int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_
 	if (!n)
 		return -EINVAL;
 	for (;;) {
+		if (rx->wasted >= WASTED_LOOKS && rx->hot && hush(rx) == -EINTR)
+			return -EINTR;
 		got = look(rx, msgs, n);
 		if (got != -EAGAIN || deadline == MSGC_NOW)
 			return got;
@@ -587,6 +700,7 @@ int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_
 		spun = !spun && spin_until(&rx->spin, something_moved, rx);
 		if (spun)
 			continue;
+		wish_quiet(rx);
 		got = rx->ops->wait(rx->ctx, MSGC_IN, deadline);
 		if (got < 0)
 			return got;

@@ -31,6 +31,7 @@ struct ipc_tx {
 	const struct msgc_line *line;		/* own */
 	__u64 *tail;
 	struct msgc_control *control;
+	const __u64 *hot;			/* word with its bit; NULL: not used here */
 	uint64_t since;				/* generation that made this a member */
 	uint64_t floor, published, reserved;
 	uint64_t low, need;			/* as they stand in the control page */
@@ -63,6 +64,7 @@ struct ipc_tx *ipc_tx_init(void *mem, const struct ipc_ring_map *map,
 	tx->line = line_of(map->status, MSGC_INDEX(map->id));
 	tx->tail = (__u64 *)((char *)map->own + MSGC_TAIL_AT(map->number));
 	tx->control = (void *)((char *)map->own + MSGC_CONTROL_AT(map->number));
+	tx->hot = map->status->hot_used ? &map->status->hot[map->number / 64] : NULL;
 	tx->since = tx->line->since;
 	spin_init(&tx->spin, spin);
 	return tx;
@@ -408,6 +410,17 @@ static uint64_t write_finished(struct ipc_tx *tx)
 	return end;
 }
 
+/*
+ * 3: somebody sleeps, or nobody looks at this ring any more. Read anew each time, or who has joined
+ * since is missed, or who found the ring empty in the meantime.
+ */
+static bool wants_kick(const struct ipc_tx *tx)
+{
+	if (load_ordered(&tx->map.status->armed) & load_ordered(&tx->line->receivers))
+		return true;
+	return tx->hot && !(load_ordered(tx->hot) >> tx->map.number % 64 & 1);
+}
+
 int ipc_tx_publish(struct ipc_tx *tx)
 {
 	uint64_t end = write_finished(tx);
@@ -420,8 +433,7 @@ int ipc_tx_publish(struct ipc_tx *tx)
 	}
 	if (!is_live(tx->line, tx->map.id))
 		return -ESHUTDOWN;
-	/* 3: read anew each time, or somebody who has joined since is missed. */
-	if (moved && (load_ordered(&tx->map.status->armed) & load_ordered(&tx->line->receivers))) {
+	if (moved && wants_kick(tx)) {
 		err = tx->ops->kick(tx->ctx);
 		if (err < 0)
 			return err;
