@@ -154,6 +154,8 @@ struct msgc_channel {
 	/* lines and header of the status area, and all below; never taken in hard interrupts */
 	spinlock_t lock;
 	wait_queue_head_t wait;		/* channel files that poll */
+	/* ring, a bit per sender: space_at is set */
+	DECLARE_BITMAP(sleepers, MSGC_SENDERS);
 	u64 takers;			/* ring: bit r, receiver r takes from those not refused */
 	bool changed;			/* a pair was refused: nobody has been told yet */
 	struct list_head queue;		/* rendezvous: waiting calls, in order */
@@ -326,6 +328,7 @@ long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg);
 /* ---- join.c: who takes from whom; under channel->lock, before the generation changes ---- */
 void msgc_ring_joined(struct msgc_endpoint *ep);
 void msgc_ring_gone(struct msgc_endpoint *ep);		/* a receiver's takeover, a sender's end */
+void msgc_ring_unlinked(struct msgc_endpoint *sender);
 
 /* ---- txn.c: rendezvous, the states of a call ---- */
 /* allocates txn or hold, before the endpoint is visible */

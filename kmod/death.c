@@ -105,6 +105,8 @@ void msgc_member_unlink(struct msgc_endpoint *ep)
 
 	lockdep_assert_held(&ep->ch->members);
 	lockdep_assert_held(&ep->ch->lock);
+	if (msgc_is_ring(ep->ch) && msgc_is_sender(ep))
+		msgc_ring_unlinked(ep);
 	WRITE_ONCE(m->ep, NULL);
 	msgc_payers_put(m->freed_by);
 	m->freed_by = msgc_payers_get(ep->payers);

@@ -21,6 +21,7 @@ static void receiver_joined(struct msgc_endpoint *receiver)
 	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
 		receiver->found |= !departed(sender) || !msgc_ring_drained(sender);
 		sender->refused &= ~receiver_bit(receiver);
+		msgc_hot_set(sender);		/* it has looked at none yet */
 		WRITE_ONCE(sender->line->receivers,
 			   sender->line->receivers | receiver_bit(receiver));
 	}
@@ -80,6 +81,7 @@ static void sender_joined(struct msgc_endpoint *sender)
 {
 	struct msgc_status *st = sender->ch->st;
 
+	msgc_hot_set(sender);
 	WRITE_ONCE(sender->line->receivers, sender->ch->takers);
 	WRITE_ONCE(st->joined, sender->since);
 	WRITE_ONCE(st->senders, st->senders + 1);
@@ -106,7 +108,8 @@ static void sender_gone(struct msgc_endpoint *sender)
 	u64 end = round_down(clamp(tail, head, head + size), MSGC_ALIGN);
 
 	WRITE_ONCE(sender->line->end, end);
-	WRITE_ONCE(sender->line->space_at, end);
+	set_space_at(sender, end);
+	msgc_hot_set(sender);		/* as the KICK that it may owe */
 	WRITE_ONCE(st->senders, st->senders - 1);
 }
 
@@ -128,4 +131,12 @@ void msgc_ring_gone(struct msgc_endpoint *ep)
 		sender_gone(ep);
 	else
 		receiver_gone(ep);
+}
+
+/* What was kept about its ring. */
+void msgc_ring_unlinked(struct msgc_endpoint *sender)
+{
+	lockdep_assert_held(&sender->ch->lock);
+	msgc_hot_clear(sender);
+	__clear_bit(sender->number, sender->ch->sleepers);
 }

@@ -11,9 +11,11 @@
  *	receiver, in WAIT and ->poll			sender
  *	0: join the wait queue				1: write records, store tail
  *	A: set the armed bit, always			2: full barrier
- *	B: full barrier					3: armed & line.receivers? -> KICK
+ *	B: full barrier					3: armed & line.receivers, or not hot? -> KICK
  *	C: readable? -> return, the bit stays
  *	D: sleep				KICK: full barrier; clear the bit, then wake all
+ *
+ * C looks at hot rings only: hot.c says why that is enough.
  *
  * Space is the same with the roles swapped and an amount in place of the bit: need, space_at,
  * head (6; models space, bspace).
@@ -141,12 +143,24 @@ static bool readable_from(const struct msgc_endpoint *receiver, struct msgc_endp
 	return msgc_ring_tail(sender) != taken;
 }
 
+/* Not of the quiet ones: hot.c. */
 static bool readable(struct msgc_endpoint *receiver)
 {
+	struct msgc_channel *ch = receiver->ch;
 	struct msgc_endpoint *sender;
 
-	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender))
+	for (sender = msgc_hot_from(ch, 0); sender; sender = msgc_hot_from(ch, sender->number + 1))
 		if (readable_from(receiver, sender))
+			return true;
+	return false;
+}
+
+bool msgc_ring_untaken(struct msgc_endpoint *sender)
+{
+	u64 takers;
+
+	for (takers = sender->line->receivers; takers; takers &= takers - 1)
+		if (readable_from(lowest_receiver(sender->ch, takers), sender))
 			return true;
 	return false;
 }
@@ -236,7 +250,7 @@ void msgc_arm(struct msgc_endpoint *ep)
 	if (!msgc_is_ring(ep->ch) || ep->dead)
 		return;
 	if (msgc_is_sender(ep))
-		WRITE_ONCE(ep->line->space_at, READ_ONCE(control_of(ep)->need));
+		set_space_at(ep, READ_ONCE(control_of(ep)->need));
 	else
 		WRITE_ONCE(st->armed, st->armed | receiver_bit(ep));
 }
@@ -244,11 +258,12 @@ void msgc_arm(struct msgc_endpoint *ep)
 /* ---- KICK ---- */
 
 /* Clear, then wake: in the other order a waiter could arm in between and sleep. */
-static void kick_receivers(struct msgc_endpoint *sender)
+void msgc_kick_receivers(struct msgc_endpoint *sender)
 {
 	struct msgc_channel *ch = sender->ch;
 	u64 armed = ch->st->armed & sender->line->receivers;
 
+	msgc_hot_set(sender);
 	if (!armed)
 		atomic64_inc(&sender->needless);
 	WRITE_ONCE(ch->st->armed, ch->st->armed & ~armed);
@@ -256,16 +271,28 @@ static void kick_receivers(struct msgc_endpoint *sender)
 		msgc_wake_sync(lowest_receiver(ch, armed));
 }
 
+/* Its own head first: where that is not enough, another's made nothing of this KICK. */
+static bool released_enough(const struct msgc_endpoint *receiver, struct msgc_endpoint *sender)
+{
+	u64 space_at = sender->line->space_at;
+
+	if (positioned(receiver, sender) && READ_ONCE(slot_of(receiver, sender)->head) < space_at)
+		return false;
+	return msgc_ring_head(sender) >= space_at;
+}
+
 static void kick_senders(struct msgc_endpoint *receiver)
 {
 	struct msgc_channel *ch = receiver->ch;
-	struct msgc_endpoint *sender;
 	bool woken = false;
+	u32 n;
 
-	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
-		if (!sender->line->space_at || msgc_ring_head(sender) < sender->line->space_at)
+	for_each_set_bit(n, ch->sleepers, ch->par.max_senders) {
+		struct msgc_endpoint *sender = ch->member[ch->par.max_receivers + n].ep;
+
+		if (!released_enough(receiver, sender))
 			continue;
-		WRITE_ONCE(sender->line->space_at, 0);
+		set_space_at(sender, 0);
 		woken = true;
 		if (departed(sender))
 			msgc_reap_later(ch);
@@ -292,7 +319,7 @@ static int kick(struct msgc_endpoint *ep)
 		ch->kicks++;
 		atomic64_inc(&ep->kicks);
 		if (msgc_is_sender(ep))
-			kick_receivers(ep);
+			msgc_kick_receivers(ep);
 		else
 			kick_senders(ep);
 	}
@@ -388,6 +415,8 @@ long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg)
 		if (IS_ERR(file))
 			return PTR_ERR(file);
 	}
+	if (msgc_is_ring(ep->ch) && !msgc_is_sender(ep))
+		msgc_hot_wishes(ep);
 	ret = wait_events(ep, want | MSGC_ERR | MSGC_HUP, file ? file->private_data : NULL,
 			  msgc_deadline_to_host(arg->wait.deadline));
 	if (file)

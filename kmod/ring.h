@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * ring.h - where the words of a ring channel stand, and who is there: shared by ring.c (who may
- * go on) and join.c (who comes and goes). All under channel->lock.
+ * go on), join.c (who comes and goes) and hot.c (who is looked at). All under channel->lock.
  */
 #ifndef MSGC_RING_H
 #define MSGC_RING_H
@@ -90,5 +90,25 @@ static inline u64 head_floor(const struct msgc_endpoint *sender)
 {
 	return max(sender->head_seen, sender->line->head);
 }
+
+/*
+ * The sender sleeps until everybody has released what lies below, 0 = it does not; of a departed
+ * one, its ring is to be reaped then.
+ */
+static inline void set_space_at(struct msgc_endpoint *sender, u64 head)
+{
+	WRITE_ONCE(sender->line->space_at, head);
+	__assign_bit(sender->number, sender->ch->sleepers, head);
+}
+
+/* ---- ring.c ---- */
+bool msgc_ring_untaken(struct msgc_endpoint *sender);	/* not all, by somebody who takes from it */
+void msgc_kick_receivers(struct msgc_endpoint *sender);
+
+/* ---- hot.c: which rings anybody looks at ---- */
+void msgc_hot_set(struct msgc_endpoint *sender);	/* who does it wakes the armed */
+void msgc_hot_clear(struct msgc_endpoint *sender);	/* that has gone */
+struct msgc_endpoint *msgc_hot_from(const struct msgc_channel *ch, u32 number);
+void msgc_hot_wishes(struct msgc_endpoint *receiver);	/* takes channel->lock */
 
 #endif

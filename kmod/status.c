@@ -27,6 +27,7 @@ void msgc_status_init(struct msgc_channel *ch)
 	st->max_receivers = ch->par.max_receivers;
 	st->slots = ch->par.slots;
 	st->line_off = LINE_OFF;
+	st->hot_used = msgc_is_ring(ch) && ch->par.max_senders > 64;
 	st->generation = 1;
 	ch->st = st;
 }
