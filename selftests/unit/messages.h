@@ -60,9 +60,24 @@ static inline bool is_number(const struct ipc_msg *msg, uint64_t number)
 		msg->format == (uint8_t)number && is_filled(msg->data, msg->len, number);
 }
 
+static inline int recv_until(struct peer *receiver, struct ipc_msg *msgs, unsigned int n,
+			     uint64_t deadline)
+{
+	if (receiver->obs)
+		return ipc_obs_recv(receiver->obs, msgs, n, deadline);
+	return ipc_rx_recv(receiver->rx, msgs, n, deadline);
+}
+
 static inline int recv_now(struct peer *receiver, struct ipc_msg *msgs, unsigned int n)
 {
-	return ipc_rx_recv(receiver->rx, msgs, n, IPC_NOW);
+	return recv_until(receiver, msgs, n, IPC_NOW);
+}
+
+static inline int give_back(struct peer *receiver, const struct ipc_msg *msgs, unsigned int n)
+{
+	if (receiver->obs)
+		return ipc_obs_release(receiver->obs, msgs, n);
+	return ipc_rx_release(receiver->rx, msgs, n);
 }
 
 /* Take one, check it, give it back. Returns recv's result. */
@@ -74,7 +89,7 @@ static inline int recv_one(struct peer *receiver, uint64_t number)
 	if (got != 1)
 		return got;
 	CHECK(is_number(&msg, number));
-	CHECK_EQ(ipc_rx_release(receiver->rx, &msg, 1), 0);
+	CHECK_EQ(give_back(receiver, &msg, 1), 0);
 	return 1;
 }
 
