@@ -78,7 +78,7 @@ static void fill_create(struct msgc_create *c, const struct ipc_options *o)
 	c->mode = o->mode ? o->mode : MSGC_RING;
 	c->delivery = o->delivery;
 	if (c->mode == MSGC_RING && !c->delivery)
-		c->delivery = MSGC_EXCLUSIVE;
+		c->delivery = o->flags & IPC_UNTETHERED_ONLY ? MSGC_BROADCAST : MSGC_EXCLUSIVE;
 	c->uid = own ? o->uid : UINT32_MAX;
 	c->gid = own ? o->gid : UINT32_MAX;
 	c->perm = o->perm ? o->perm : 0600;

@@ -5,7 +5,7 @@ set -eu
 exported=$(nm -D --defined-only "$1" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' | sort)
 mapped=$(sed -n 's/^[[:space:]]*\(ipc_[a-z_]*\);.*/\1/p' "$2" | sort)
 dir=$(dirname "$2")
-declared=$(sed -n 's/^\(int\|void\|uint64_t\|const char\) *\*\{0,1\}\(ipc_[a-z_]*\)(.*/\2/p' \
+declared=$(sed -n 's/^\(int\|void\|uint32_t\|uint64_t\|const char\) *\*\{0,1\}\(ipc_[a-z_]*\)(.*/\2/p' \
 	"$dir/libipc.h" | sort)
 
 if [ "$exported" != "$mapped" ] || [ "$declared" != "$mapped" ]; then

@@ -36,8 +36,9 @@ static struct ipc_endpoint *handle_new(size_t size, int fd)
 	struct ipc_endpoint *ep;
 	void *base;
 
+	/* NORESERVE: most of an untethered receiver's arena is never touched. */
 	if (sys_mmap(&base, page + wiped, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))
 		return NULL;
 	ep = (void *)((char *)base + page);
 	if (madvise(ep, wiped, MADV_WIPEONFORK)) {
@@ -95,18 +96,20 @@ static int map_areas(struct ipc_endpoint *ep, const struct ipc_kind *kind,
 	return ret;
 }
 
-static const struct ipc_kind *kind_of(uint32_t mode, uint32_t role)
+static const struct ipc_kind *kind_of(const struct msgc_info *info, const struct ipc_attach *how)
 {
-	if (mode == MSGC_RING)
-		return role == IPC_SENDER ? &ipc_ring_sender : &ipc_ring_receiver;
-	return role == IPC_SENDER ? &ipc_client : &ipc_server;
+	if (info->mode != MSGC_RING)
+		return how->role == IPC_SENDER ? &ipc_client : &ipc_server;
+	if (how->role == IPC_SENDER)
+		return &ipc_ring_sender;
+	return how->flags & IPC_UNTETHERED ? &ipc_ring_observer : &ipc_ring_receiver;
 }
 
 /* Build the handle around the endpoint fd, which is closed if this fails. */
 static int set_up(struct ipc_channel *ch, int fd, const struct msgc_attach *at,
 		  const struct ipc_attach *how, struct ipc_endpoint **out)
 {
-	const struct ipc_kind *kind = kind_of(ch->info.mode, how->role);
+	const struct ipc_kind *kind = kind_of(&ch->info, how);
 	struct ipc_endpoint *ep = handle_new(kind->size(at), fd);
 	int ret;
 
@@ -157,6 +160,11 @@ IPC_API void ipc_detach(struct ipc_endpoint *ep)
 		unmap_areas(ep);
 	}
 	handle_free(ep);
+}
+
+IPC_API uint32_t ipc_id(const struct ipc_endpoint *ep)
+{
+	return ep->id;
 }
 
 IPC_API int ipc_fd(const struct ipc_endpoint *ep)

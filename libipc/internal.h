@@ -30,6 +30,7 @@ struct ipc_kind {
 	int (*publish)(struct ipc_endpoint *ep);
 	int (*send)(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t deadline);
 	int (*drain)(struct ipc_endpoint *ep, uint64_t deadline);
+	int (*drop)(struct ipc_endpoint *ep, uint64_t n);
 	int (*recv)(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n,
 		    uint64_t deadline);
 	int (*release)(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n);
@@ -45,7 +46,8 @@ struct ipc_kind {
 	int (*gone)(struct ipc_endpoint *ep, const struct ipc_msg *req);
 };
 
-extern const struct ipc_kind ipc_ring_sender, ipc_ring_receiver, ipc_client, ipc_server;
+extern const struct ipc_kind ipc_ring_sender, ipc_ring_receiver, ipc_ring_observer,
+	ipc_client, ipc_server;
 
 /*
  * An endpoint. It lies in memory that reads as zeros in a forked child, so that `kind` is NULL

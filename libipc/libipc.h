@@ -66,14 +66,14 @@ enum {
 /* ipc_options.delivery, of rings */
 enum {
 	IPC_EXCLUSIVE = 1,	/* one receiver at a time; the next one goes on without loss */
-	IPC_BROADCAST,		/* reserved: -EOPNOTSUPP */
+	IPC_BROADCAST,		/* every receiver gets every message; the slowest holds space */
 	IPC_BALANCED		/* reserved: -EOPNOTSUPP */
 };
 
 /* ipc_options.flags */
 enum {
 	IPC_PERSISTENT = 1,		/* stays until ipc_unlink(), also while not open */
-	IPC_UNTETHERED_ONLY = 2,	/* reserved: -EOPNOTSUPP */
+	IPC_UNTETHERED_ONLY = 2,	/* broadcast: a full ring overwrites its oldest */
 	IPC_MANY_SERVERS = 4,		/* rendezvous: several, who trust each other */
 	IPC_REDELIVER = 8,		/* rendezvous: a dying server's calls go to another */
 	IPC_PRIO_INHERIT = 16,		/* reserved: -EOPNOTSUPP */
@@ -88,9 +88,9 @@ enum {
 
 /* ipc_attach.flags */
 enum {
-	IPC_OLDEST = 1,		/* reserved: -EOPNOTSUPP */
-	IPC_UNTETHERED = 2,	/* reserved: -EOPNOTSUPP */
-	IPC_STANDBY = 4,	/* reserved: -EOPNOTSUPP */
+	IPC_OLDEST = 1,		/* begin at the oldest message still held, not now; see ipc_recv() */
+	IPC_UNTETHERED = 2,	/* ring receiver: holds nobody up, may miss messages */
+	IPC_STANDBY = 4,	/* exclusive: waits in ipc_recv() to succeed the receiver */
 	IPC_BOUND = 8,		/* reserved: -EOPNOTSUPP */
 	IPC_STAY = 16		/* ring receiver: no end of stream, as there is none for servers */
 };
@@ -129,16 +129,32 @@ enum {
 /* ipc_peer.state */
 enum {
 	IPC_LIVE = 1,
-	IPC_LEFT = 3,		/* detached, or closed its last fd */
+	IPC_WAITING,		/* a standby */
+	IPC_LEFT,		/* detached, or closed its last fd */
 	IPC_DIED,		/* its process ended */
 	IPC_REVOKED		/* gone, its memory too */
+};
+
+/*
+ * ipc_msg.format: what the payload is, for people and programs that look on. A tag: never parsed,
+ * never checked, any value travels.
+ */
+enum {
+	IPC_BINARY,
+	IPC_TEXT,
+	IPC_JSON,
+	IPC_XML,
+	IPC_CBOR,
+	IPC_USER = 128		/* from here on the application's own */
 };
 
 /* A channel to be created. 0 in any member is its default. */
 struct ipc_options {
 	uint32_t size;		/* sizeof(struct ipc_options) */
 	uint32_t mode;		/* IPC_RING */
-	uint32_t delivery;	/* ring: IPC_EXCLUSIVE; rendezvous: 0 */
+	uint32_t delivery;	/* ring: IPC_EXCLUSIVE, or IPC_BROADCAST where
+				 * IPC_UNTETHERED_ONLY; rendezvous: 0
+				 */
 	uint32_t flags;		/* IPC_PERSISTENT and others */
 	uint32_t max_senders;	/* at a time: 64; at most 64 senders or 1,024 clients */
 	uint32_t max_receivers;	/* 8, at most 64; servers: 1, with IPC_MANY_SERVERS 8 */
@@ -157,7 +173,7 @@ struct ipc_options {
 struct ipc_attach {
 	uint32_t size;		/* sizeof(struct ipc_attach) */
 	uint32_t role;		/* IPC_SENDER or IPC_RECEIVER */
-	uint32_t flags;		/* IPC_STAY or 0 */
+	uint32_t flags;		/* IPC_STAY and others */
 	uint32_t held;		/* server: requests held at a time, 16; at most 1,024 */
 	uint64_t ring;		/* sender: size of its ring, up to a power of two, 1 MiB (or
 				 * ring_max); client: the most to pay for its slots, 64 MiB
@@ -178,7 +194,7 @@ struct ipc_msg {
 	uint32_t len;		/* 0 is fine */
 	uint32_t cap;		/* reserved: most that len may be */
 	uint32_t type;		/* the application's, travels along */
-	uint8_t	 format;	/* likewise */
+	uint8_t	 format;	/* likewise: IPC_BINARY and others */
 	uint8_t	 flags;		/* IPC_F_REDELIVERED and others */
 	uint16_t attempts;	/* received: how many had it before and died; saturates */
 	uint32_t peer;		/* received: from whom; answered: by whom; for ipc_peer() */
@@ -202,6 +218,10 @@ struct ipc_peer {
 	uint32_t state;		/* IPC_LIVE and others */
 	uint32_t refused;	/* peers with which it ended, as one of them wrote nonsense */
 	char	 comm[16];	/* command name; any bytes: escape before printing */
+	/* These its own library says: a claim. */
+	uint64_t lost;		/* messages: ring sender: ipc_drop(); receiver: missed */
+	uint64_t waits;		/* ring sender: how often it waited for room */
+	uint64_t hiwat;		/* ring sender: most bytes that its ring ever held */
 };
 
 /* Now + ns, as a deadline; never IPC_FOREVER. */
@@ -258,7 +278,8 @@ int ipc_channel_fd(const struct ipc_channel *ch);
  * caller has to ipc_detach() it.
  *
  * -EACCES: the channel was not opened with the right that this role needs. -EBUSY: there is a
- * receiver. -EUSERS: all places are taken. -EINVAL, -E2BIG, -EOPNOTSUPP: as ipc_create(). -EDQUOT:
+ * receiver, and IPC_STANDBY was not asked for. -EUSERS: all places are taken. -EINVAL, -E2BIG,
+ * -EOPNOTSUPP: as ipc_create(); -EINVAL also: tethered on an IPC_UNTETHERED_ONLY channel. -EDQUOT:
  * a limit of this user, or the slots cost more than ring allows. -ENOMEM: also by RLIMIT_AS.
  * -EMFILE, -ENFILE. -ENOTTY: ipc_import() was given an endpoint's fd.
  */
@@ -286,7 +307,13 @@ int ipc_fd(const struct ipc_endpoint *ep);
  */
 int ipc_wait(struct ipc_endpoint *ep, unsigned int events, uint64_t deadline);
 
-/* Who a peer (ipc_msg.peer) is or was. -ENOENT: nobody, or forgotten since. */
+/* The id by which peers know this endpoint; 0 in a forked child. */
+uint32_t ipc_id(const struct ipc_endpoint *ep);
+
+/*
+ * Who a peer (ipc_msg.peer), or an endpoint itself (ipc_id()), is or was. -ENOENT: nobody, or
+ * forgotten since.
+ */
 int ipc_peer(struct ipc_endpoint *ep, uint32_t peer, struct ipc_peer *out);
 
 /*
@@ -343,10 +370,16 @@ int ipc_send(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t deadline);
  * Sender: publish, then wait until the receiver has released everything published so far; waits
  * for a receiver too. This is the acknowledgment of ring mode.
  *
- * -EBUSY: an open reservation holds records back. -EPROTO: as ipc_reserve(). -EAGAIN, -ETIMEDOUT,
- * -EINTR.
+ * -EBUSY: an open reservation holds records back. -EPROTO: as ipc_reserve(). -EOPNOTSUPP: an
+ * IPC_UNTETHERED_ONLY channel. -EAGAIN, -ETIMEDOUT, -EINTR.
  */
 int ipc_drain(struct ipc_endpoint *ep, uint64_t deadline);
+
+/*
+ * Sender: count n messages that it gave up, as there was no room and it would not wait: the
+ * ipc_peer.lost that others see. With ipc_reserve(IPC_NOW) this is drop-newest.
+ */
+int ipc_drop(struct ipc_endpoint *ep, uint64_t n);
 
 /* ---- receiving ---- */
 
@@ -357,8 +390,16 @@ int ipc_drain(struct ipc_endpoint *ep, uint64_t deadline);
  * -EPIPE: receiver: there have been senders, all have left, all is drained. -EPROTO, once for each
  * such sender: the sender m[0].peer and this receiver refused each other, because of what one of
  * them wrote; what was good before has been delivered, other senders go on. -EBUSY: a server holds
- * as many as it may. -ENOBUFS: a receiver holds 1,024. -EINVAL: n is 0. -EAGAIN, -ETIMEDOUT,
- * -EINTR.
+ * as many as it may. -ENOBUFS: a receiver holds 1,024, or an untethered one too many bytes for the
+ * next. -EINVAL: n is 0. -EAGAIN, -ETIMEDOUT, -EINTR.
+ *
+ * A receiver begins: exclusive, where its predecessor stopped; broadcast and untethered, with what
+ * is published after it attached, or with IPC_OLDEST at the oldest that is still there; of senders
+ * that attach later it gets everything. A standby gets nothing until it is promoted.
+ *
+ * Untethered: messages are copies, made by this call. What was overwritten before it was copied
+ * is counted in `missed` of the next message of that sender, and never delivered in part. With
+ * IPC_NOW the kernel is not entered, so looking now and then costs the senders nothing.
  */
 int ipc_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n, uint64_t deadline);
 

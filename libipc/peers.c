@@ -69,6 +69,7 @@ IPC_API int ipc_peer(struct ipc_endpoint *ep, uint32_t peer, struct ipc_peer *ou
 	*out = (struct ipc_peer){
 		.pid = p.pid, .uid = p.uid, .gid = p.gid,
 		.role = p.role, .state = p.state, .refused = p.refused,
+		.lost = p.lost, .waits = p.waits, .hiwat = p.hiwat,
 	};
 	memcpy(out->comm, p.comm, sizeof(out->comm));
 	out->comm[sizeof(out->comm) - 1] = 0;
@@ -155,7 +156,7 @@ IPC_API int ipc_why(struct ipc_endpoint *ep, int err, char *buf, size_t size)
 	err = err < 0 ? -err : err;
 	if (ep->kind == &ipc_ring_sender && waited(err) && err != EBUSY)
 		ret = why_full(ep, buf, size);
-	else if (ep->kind == &ipc_ring_receiver && waited(err))
+	else if ((ep->kind == &ipc_ring_receiver || ep->kind == &ipc_ring_observer) && waited(err))
 		ret = why_empty(ep, buf, size);
 	else if (ep->kind == &ipc_client && (waited(err) || err == EHOSTDOWN))
 		ret = why_unanswered(ep, buf, size);

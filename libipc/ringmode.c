@@ -11,6 +11,7 @@ struct ring_priv {
 	union {
 		struct ipc_tx *tx;
 		struct ipc_rx *rx;
+		struct ipc_obs *obs;
 	};
 	_Alignas(64) unsigned char engine[];
 };
@@ -151,6 +152,12 @@ static int sender_drain(struct ipc_endpoint *ep, uint64_t deadline)
 	return ipc_tx_drain(tx_of(ep), deadline);
 }
 
+static int sender_drop(struct ipc_endpoint *ep, uint64_t n)
+{
+	ipc_tx_dropped(tx_of(ep), n);
+	return 0;
+}
+
 const struct ipc_kind ipc_ring_sender = {
 	.prot = {
 		[MSGC_STATUS]	= PROT_READ,
@@ -167,9 +174,10 @@ const struct ipc_kind ipc_ring_sender = {
 	.publish	= sender_publish,
 	.send		= sender_send,
 	.drain		= sender_drain,
+	.drop		= sender_drop,
 };
 
-/* ---- receiver ---- */
+/* ---- tethered receiver ---- */
 
 static struct ipc_rx *rx_of(struct ipc_endpoint *ep)
 {
@@ -221,4 +229,59 @@ const struct ipc_kind ipc_ring_receiver = {
 	.init		= receiver_init,
 	.recv		= receiver_recv,
 	.release	= receiver_release,
+};
+
+/* ---- untethered receiver ---- */
+
+static struct ipc_obs *obs_of(struct ipc_endpoint *ep)
+{
+	return ((struct ring_priv *)ep->priv)->obs;
+}
+
+static size_t observer_size(const struct msgc_attach *at)
+{
+	return sizeof(struct ring_priv) +
+		ipc_obs_size(at->max_senders, at->area[MSGC_DATA].stride);
+}
+
+static void observer_init(struct ipc_endpoint *ep, const struct msgc_info *info,
+			  const struct msgc_attach *at, const struct ipc_attach *how)
+{
+	struct ring_priv *p = ep->priv;
+	struct msgc_slots *slots = ep->area[MSGC_OWN];
+
+	(void)info;
+	ep->seen = (uint64_t *)&slots->own.seen;
+	fill_map(&p->map, ep, at);
+	p->obs = ipc_obs_init(p->engine, &p->map, &ring_ops, ep, looks(how->spin_ns));
+}
+
+static int observer_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n,
+			 uint64_t deadline)
+{
+	return ipc_obs_recv(obs_of(ep), m, n, deadline);
+}
+
+static int observer_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n)
+{
+	int ret = ipc_obs_release(obs_of(ep), m, n);
+
+	if (ret < 0)
+		return ret;
+	for (unsigned int i = 0; i < n; i++)
+		m[i].data = NULL;
+	return 0;
+}
+
+const struct ipc_kind ipc_ring_observer = {
+	.prot = {
+		[MSGC_STATUS]	= PROT_READ,
+		[MSGC_OWN]	= PROT_READ | PROT_WRITE,
+		[MSGC_DATA]	= PROT_READ,
+		[MSGC_PEER]	= PROT_READ,
+	},
+	.size		= observer_size,
+	.init		= observer_init,
+	.recv		= observer_recv,
+	.release	= observer_release,
 };

@@ -43,6 +43,7 @@ SAME(IPC_LIVE, MSGC_LIVE);
 SAME(IPC_LEFT, MSGC_LEFT);
 SAME(IPC_DIED, MSGC_DIED);
 SAME(IPC_REVOKED, MSGC_REVOKED);
+SAME(IPC_WAITING, MSGC_STANDBY);
 
 _Static_assert(IPC_NOW == MSGC_NOW && IPC_FOREVER == MSGC_FOREVER, "deadlines");
 _Static_assert(sizeof(struct ipc_msg) == 128 || sizeof(void *) == 4, "two cache lines");

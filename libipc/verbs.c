@@ -51,6 +51,13 @@ IPC_API int ipc_drain(struct ipc_endpoint *ep, uint64_t deadline)
 	return ep->kind->drain(ep, deadline);
 }
 
+IPC_API int ipc_drop(struct ipc_endpoint *ep, uint64_t n)
+{
+	if (!ep->kind || !ep->kind->drop)
+		return no_verb(ep);
+	return ep->kind->drop(ep, n);
+}
+
 IPC_API int ipc_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n,
 		     uint64_t deadline)
 {

@@ -65,7 +65,7 @@ static void it_holds_nobody_up(void)
 	tx = join_sender(chan, RING, 0);
 	rx = join_receiver(chan, MSGC_UNTETHERED, 0);
 	tethered = join_receiver(chan, 0, 0);		/* it took no seat */
-	CHECK(tethered != NULL);
+	CHECK(tethered);
 	for (uint64_t i = 0; i < 1000; i++) {
 		CHECK_EQ(send_one(tx, 1000, i), 0);
 		CHECK_EQ(recv_one(tethered, i), 1);
@@ -350,7 +350,7 @@ static void an_evicted_one_is_told(void)
 	begin(MSGC_UNTETHERED_ONLY, 0);
 	leave(rx, MSGC_DIED);
 	CHECK_EQ(recv_one(rx, 1), -ESHUTDOWN);
-	CHECK_EQ(join_receiver(chan, 0, 0) == NULL, 1);	/* tethered: not here */
+	CHECK(!join_receiver(chan, 0, 0));	/* tethered: not here */
 	peer_free(rx);
 	end();
 }
