@@ -88,7 +88,7 @@ enum {
 
 /* ipc_attach.flags */
 enum {
-	IPC_OLDEST = 1,		/* begin at the oldest message still held, not now; see ipc_recv() */
+	IPC_OLDEST = 1,		/* begin at the oldest message still held; see ipc_recv() */
 	IPC_UNTETHERED = 2,	/* ring receiver: holds nobody up, may miss messages */
 	IPC_STANDBY = 4,	/* exclusive: waits in ipc_recv() to succeed the receiver */
 	IPC_BOUND = 8,		/* reserved: -EOPNOTSUPP */

@@ -2,9 +2,9 @@
 /*
  * fake.h - a kernel over plain memory: one ring channel, its endpoints engines of this process.
  *
- * It follows the protocol where it concerns the engines: lines and generation, arming, waiting and
- * kicking, space, death, takeover, standbys, refusal, revocation. Whoever sleeps here wakes only when
- * somebody wakes it: a kick that the engine forgets shows as a hang.
+ * It follows the protocol where it concerns the engines: lines and generation, arming, waiting
+ * and kicking, space, death, takeover, standbys, refusal, revocation. Whoever sleeps here wakes
+ * only when somebody wakes it: a kick that the engine forgets shows as a hang.
  */
 #ifndef UNIT_FAKE_H
 #define UNIT_FAKE_H
