@@ -8,14 +8,14 @@ export PREFIX ?= /usr/local
 export DESTDIR
 
 # what is built here and runs in a guest
-TESTS := kselftest libipc cli
+TESTS := kselftest libipc cli stress
 
 all: libipc cli			## library and CLI, into build/ (the default)
 
 help:				## this list
 	@awk -F ':[^#]*##' '/^[a-z-]+:.*##/ { printf "  make %-15s %s\n", $$1, $$2 }' \
 		$(MAKEFILE_LIST)
-	@echo 'KERNEL=6.12 (default), 6.1 or debug says which kernel kmod, check, demo and vm use.'
+	@echo 'KERNEL=6.12 (default), 6.1 or debug says which kernel the guest has.'
 
 deps:				## install the Debian packages needed, all of them
 	@tools/deps.sh
@@ -51,6 +51,15 @@ verify:				## check the models of the protocol
 	@tools/deps.sh verify
 	@$(MAKE) -s -C selftests/models
 
+# how many messages and kills, for make stress
+export STRESS_MESSAGES ?= 100000000
+export STRESS_KILLS ?= 2000
+
+stress: libipc			## very many messages, all checked, and kill -9; in a guest
+	@tools/deps.sh build vm
+	$(MAKE) -C selftests/stress
+	@tools/vm/stress $(KERNEL)
+
 fuzz:				## hostile peers' bytes against the ring engine, FUZZ_SECONDS=60 each
 	@tools/deps.sh fuzz
 	@$(MAKE) -s -C selftests/fuzz fuzz
@@ -79,4 +88,4 @@ clean:				## remove build/ (the cache of kernels stays)
 	rm -rf $(BUILD)
 
 .PHONY: all help deps deps-build libipc cli kmod selftests check demo vm verify \
-	fuzz lint install install-module install-user clean
+	stress fuzz lint install install-module install-user clean
