@@ -213,6 +213,68 @@ static void a_departed_ring_is_taken_over(void)
 	end();
 }
 
+/* A standby takes nothing, and sees no end, until it is promoted; then it is a successor. */
+static void a_standby_takes_over(void)
+{
+	struct peer *first, *second, *third;
+	struct ipc_msg msg[3];
+
+	begin();
+	first = join_receiver(chan, MSGC_AS_STANDBY, 0);
+	second = join_receiver(chan, MSGC_AS_STANDBY, 0);
+	CHECK(!join_receiver(chan, 0, 0));
+	for (uint64_t i = 0; i < 4; i++)
+		CHECK_EQ(send_one(tx, 40, i), 0);
+	CHECK_EQ(recv_one(first, 0), -EAGAIN);
+	CHECK_EQ(events_of(first), 0);
+	CHECK_EQ(recv_until(second, msg, 1, now_ns() + 1000000), -ETIMEDOUT);
+	CHECK_EQ(slot_of(first, tx)->gen, 0);			/* holds nothing */
+	CHECK_EQ(recv_now(rx, msg, 3), 3);
+	CHECK_EQ(give_back(rx, msg, 1), 0);
+	leave(rx, MSGC_DIED);
+	peer_free(rx);
+	rx = first;
+	CHECK_EQ(events_of(rx), MSGC_IN);
+	expect(1, IPC_F_REDELIVERED, 1);
+	expect(2, IPC_F_REDELIVERED, 1);
+	CHECK_EQ(recv_one(second, 1), -EAGAIN);
+	third = join_receiver(chan, MSGC_AS_STANDBY, 0);
+	leave(tx, MSGC_LEFT);
+	leave(third, MSGC_DIED);				/* a standby's death is no takeover */
+	peer_free(third);
+	CHECK_EQ(recv_one(second, 1), -EAGAIN);			/* no end for it yet */
+	leave(rx, MSGC_DIED);
+	peer_free(rx);
+	rx = second;
+	expect(1, IPC_F_REDELIVERED, 2);
+	expect(2, IPC_F_REDELIVERED, 2);
+	expect(3, 0, 0);
+	CHECK_EQ(recv_one(rx, 4), -EPIPE);
+	end();
+}
+
+static void a_standby_in_an_empty_seat_receives(void)
+{
+	chan = chan_new(4, RING);
+	tx = join_sender(chan, RING, 0);
+	rx = join_receiver(chan, MSGC_AS_STANDBY, 0);
+	CHECK_EQ(send_one(tx, 40, 0), 0);
+	expect(0, 0, 0);
+	end();
+}
+
+static void an_evicted_standby_is_told(void)
+{
+	struct peer *standby;
+
+	begin();
+	standby = join_receiver(chan, MSGC_AS_STANDBY, 0);
+	leave(standby, MSGC_DIED);
+	CHECK_EQ(recv_one(standby, 0), -ESHUTDOWN);
+	peer_free(standby);
+	end();
+}
+
 int main(void)
 {
 	RUN(what_was_taken_comes_again_flagged);
@@ -224,5 +286,8 @@ int main(void)
 	RUN(reading_goes_on_at_a_later_low);
 	RUN(a_second_bad_record_is_the_senders);
 	RUN(a_departed_ring_is_taken_over);
+	RUN(a_standby_takes_over);
+	RUN(a_standby_in_an_empty_seat_receives);
+	RUN(an_evicted_standby_is_told);
 	return tap_done();
 }

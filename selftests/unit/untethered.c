@@ -60,6 +60,7 @@ static void copies_are_held_in_any_order(void)
 static void it_holds_nobody_up(void)
 {
 	struct peer *tethered;
+	struct ipc_msg msg;
 
 	chan = chan_new(4, RING);
 	tx = join_sender(chan, RING, 0);
@@ -71,6 +72,8 @@ static void it_holds_nobody_up(void)
 		CHECK_EQ(recv_one(tethered, i), 1);
 	}
 	CHECK_EQ(ipc_tx_drain(tx->tx, IPC_NOW), 0);
+	CHECK_EQ(recv_now(rx, &msg, 1), 1);
+	CHECK_EQ(give_back(rx, &msg, 1), 0);
 	CHECK_EQ(slot_of(rx, tx)->head, 0);
 	CHECK_EQ(tx->kicks, 0);				/* and armed nothing */
 	CHECK_EQ(rx->waits + rx->kicks, 0);
