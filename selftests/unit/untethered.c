@@ -71,9 +71,11 @@ static void it_holds_nobody_up(void)
 		CHECK_EQ(send_one(tx, 1000, i), 0);
 		CHECK_EQ(recv_one(tethered, i), 1);
 	}
-	CHECK_EQ(ipc_tx_drain(tx->tx, IPC_NOW), 0);
 	CHECK_EQ(recv_now(rx, &msg, 1), 1);
 	CHECK_EQ(give_back(rx, &msg, 1), 0);
+	CHECK_EQ(ipc_tx_drain(tx->tx, IPC_NOW), 0);	/* says that all may go */
+	CHECK_EQ(recv_now(rx, &msg, 1), -EAGAIN);
+	CHECK_EQ(slot_of(rx, tx)->taken, 1056000);
 	CHECK_EQ(slot_of(rx, tx)->head, 0);
 	CHECK_EQ(tx->kicks, 0);				/* and armed nothing */
 	CHECK_EQ(rx->waits + rx->kicks, 0);
