@@ -169,8 +169,8 @@ void hold_release(struct held *held, struct peer *receiver, unsigned int which)
 		return;
 	which %= held->n;
 	again = held->msg[which];
-	MUST(ipc_rx_release(receiver->rx, &again, 1) == 0);
-	MUST(ipc_rx_release(receiver->rx, &again, 1) == -EINVAL);
+	MUST(give_back(receiver, &again, 1) == 0);
+	MUST(give_back(receiver, &again, 1) == -EINVAL);
 	held->msg[which] = held->msg[--held->n];
 }
 

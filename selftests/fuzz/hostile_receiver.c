@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * hostile_receiver - a receiver that writes anything about one sender, against that sender; another
- * sender, whom it treats well, is innocent. Honest and lying receivers follow each other.
+ * sender, whom it treats well, is innocent. Honest and lying receivers follow each other; with
+ * broadcast delivery a second receiver is there all the time, and innocent too.
  *
  * Whatever it writes: the sender stays within its ring, ends each call, and its words never go
- * back; an honest successor refuses nobody and sees nothing that was not sent.
+ * back; an honest successor refuses nobody and sees nothing that was not sent; the second receiver
+ * gets everything.
  */
 #include "fuzz.h"
 
@@ -13,12 +15,15 @@
 #define OPEN	8U
 
 enum { RESERVE, FINISH, PUBLISH, SEND, DRAIN, STEPS };
-enum { INNOCENT_SEND, RECV, RELEASE, SLOT, GEN, SEEN, REFUSE, KICK, SUCCESSOR, ACTIONS };
+enum { INNOCENT_SEND, RECV, RELEASE, SLOT, GEN, SEEN, REFUSE, KICK, SUCCESSOR, SECOND,
+       ACTIONS };
 
 const unsigned int step_kinds = STEPS, action_kinds = ACTIONS;
 
 static struct chan *chan;
 static struct peer *rx, *victim;
+static struct peer *second;		/* NULL: exclusive delivery */
+static uint64_t next_second[2];		/* what it is to get: of the innocent, of the victim */
 static bool lying;			/* this receiver has */
 static bool refused;			/* this receiver and the victim are apart */
 static struct innocent innocent;
@@ -40,7 +45,15 @@ void begin(void)
 	lying = false;
 	refused = false;
 	held.n = 0;
-	chan = chan_new(2, 2 * RING);
+	next_second[0] = 0;
+	next_second[1] = 1;
+	second = NULL;
+	if (next_byte() % 2) {
+		chan = chan_new_broadcast(2, 2 * RING, 0);
+		second = join_receiver(chan, 0, 0);
+	} else {
+		chan = chan_new(2, 2 * RING);
+	}
 	rx = join_receiver(chan, 0, 0);
 	victim = join_sender(chan, RING, 0);
 	innocent = (struct innocent){ .tx = join_sender(chan, RING, 0) };
@@ -82,11 +95,33 @@ static int take_some(unsigned int n)
 	return got;
 }
 
+/* It takes and gives back at once; returns what recv does. */
+static int second_takes(void)
+{
+	struct ipc_msg msg[16];
+	int got = recv_now(second, msg, 16);
+
+	MUST(got > 0 || got == -EAGAIN);
+	for (int i = 0; i < got; i++) {
+		uint64_t *next = &next_second[msg[i].peer == victim->map.id];
+
+		MUST(is_number(&msg[i], *next) && !msg[i].missed && !msg[i].flags);
+		++*next;
+	}
+	if (got > 0)
+		MUST(give_back(second, msg, (unsigned int)got) == 0);
+	MUST(!second->refusals);
+	return got;
+}
+
 static void succeed(void)
 {
 	if (n_receivers++ > 5)			/* slow */
 		return;
 	innocent_taken_over(&innocent, &held);
+	if (second)				/* the next one starts at now */
+		innocent.next = innocent.sent;
+	innocent.seen = second ? innocent.sent : innocent.seen;
 	held.n = 0;
 	leave(rx, MSGC_DIED);
 	peer_free(rx);
@@ -144,6 +179,10 @@ void perform(const struct action *action)
 		break;
 	case SUCCESSOR:
 		succeed();
+		break;
+	case SECOND:
+		if (second)
+			second_takes();
 		break;
 	}
 }
@@ -242,6 +281,8 @@ void end(void)
 	no_more_actions();
 	n_receivers = 0;
 	succeed();
+	while (second && second_takes() > 0)
+		MUST(++calls < 10000);
 	while (n_open)
 		finish(0, true);
 	MUST(ipc_tx_publish(victim->tx) == 0);
@@ -249,10 +290,15 @@ void end(void)
 	do {
 		while (held.n)
 			hold_release(&held, rx, 0);
+		if (second)
+			second_takes();
 		got = take_some(16);
 		MUST(got != -EPROTO && ++calls < 10000);
 	} while (got != -EAGAIN);
+	while (second && second_takes() > 0)
+		MUST(++calls < 20000);
 	MUST(innocent.next == innocent.sent);
+	MUST(!second || (next_second[0] == innocent.sent && next_second[1] == number));
 	MUST(ipc_tx_drain(innocent.tx->tx, IPC_NOW) == 0);
 	MUST(ipc_tx_drain(victim->tx, IPC_NOW) == 0);
 	reserve(RING - 32);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * hostile_sender - senders that write anything against a receiver, which an innocent sender shares.
+ * hostile_sender - senders that write anything against a receiver, which an innocent sender shares,
+ * and against an untethered receiver beside it.
  *
- * Whatever they write: the receiver reads nothing outside their rings, ends each call, refuses none
- * but them, and gets the innocent sender's messages complete.
+ * Whatever they write: both receivers read nothing outside their rings, end each call, refuse none
+ * but them, and get the innocent sender's messages complete: the untethered one is told exactly how
+ * many it missed.
  */
 #include "fuzz.h"
 
@@ -11,17 +13,18 @@
 
 #define LIARS	3U
 
-enum { RECV, RELEASE, TAKEOVER, DRAIN, STEPS };
+enum { RECV, RELEASE, TAKEOVER, DRAIN, OBSERVE, FORGET, STEPS };
 enum { SEND, PAD, LIAR_SEND, TAIL, LOW, HEADER, BYTES, LEAVE, JOIN, ACTIONS };
 
 const unsigned int step_kinds = STEPS, action_kinds = ACTIONS;
 
 static struct chan *chan;
-static struct peer *rx, *liar[LIARS];
+static struct peer *rx, *observer, *liar[LIARS];
 static uint32_t seen_ids[64];		/* of liars, so that a late report is known */
 static unsigned int n_ids, n_takeovers;
 static struct innocent innocent;
-static struct held held;
+static struct held held, copies;	/* the observer's */
+static uint64_t observed;		/* of the innocent sender: next to come */
 
 static void join_liar(unsigned int i)
 {
@@ -43,8 +46,11 @@ void begin(void)
 	n_ids = 0;
 	n_takeovers = 0;
 	held.n = 0;
+	copies.n = 0;
+	observed = 0;
 	chan = chan_new(1 + LIARS, 2 * RING);	/* half of each stride is not there */
 	rx = join_receiver(chan, 0, 0);
+	observer = join_receiver(chan, MSGC_UNTETHERED, 0);
 	innocent = (struct innocent){ .tx = join_sender(chan, RING, 0) };
 	for (unsigned int i = 0; i < LIARS; i++)
 		join_liar(i);
@@ -174,6 +180,48 @@ static int take_some(unsigned int n)
 	return got;
 }
 
+/* What it gets is a copy: even the liar cannot change it, nor is it longer than a ring. */
+static void check_copy(const struct ipc_msg *msg)
+{
+	volatile uint8_t sink;
+
+	if (msg->peer == innocent.tx->map.id) {
+		observed += msg->missed;
+		MUST(msg->seq == observed + 1 && is_number(msg, observed));
+		MUST(msg->len == innocent.len[observed % 256]);
+		observed++;
+		return;
+	}
+	MUST(is_liar(msg->peer) && msg->len <= RING);
+	for (uint32_t i = 0; i < msg->len; i++)
+		sink = ((const uint8_t *)msg->data)[i];
+	(void)sink;
+}
+
+static int observe(unsigned int n)
+{
+	struct ipc_msg *msg = copies.msg + copies.n;
+	unsigned int before = actions_done();
+	int got;
+
+	n = n < HOLD - copies.n ? n : HOLD - copies.n;
+	if (!n)
+		return 0;
+	got = recv_now(observer, msg, n);
+	MUST(got > 0 ? (unsigned int)got <= n :
+	     got == -EAGAIN || got == -EPROTO || got == -ENOBUFS);
+	for (int i = 0; i < got; i++)
+		check_copy(&msg[i]);
+	if (got == -EPROTO)
+		MUST(is_liar(msg[0].peer));
+	/* It has all, or all that it lacks may have been overwritten: the next one will tell. */
+	if (got == -EAGAIN && before == actions_done())
+		MUST(observed == innocent.sent ||
+		     control_of(innocent.tx)->low == *tail_of(innocent.tx));
+	copies.n += got > 0 ? (unsigned int)got : 0;
+	return got;
+}
+
 static void take_over(void)
 {
 	if (n_takeovers++ > 3)			/* slow, too */
@@ -198,6 +246,12 @@ void step(unsigned int kind)
 		break;
 	case TAKEOVER:
 		take_over();
+		break;
+	case OBSERVE:
+		observe(1 + next_byte() % 16U);
+		break;
+	case FORGET:
+		hold_release(&copies, observer, next_byte());
 		break;
 	case DRAIN:
 		err = ipc_tx_drain(innocent.tx->tx, IPC_NOW);
@@ -226,6 +280,13 @@ void end(void)
 	MUST(ipc_tx_drain(innocent.tx->tx, IPC_NOW) == 0);
 	innocent_send(&innocent, RING - 32);
 	MUST(take_some(1) == 1);
+	do {
+		while (copies.n)
+			hold_release(&copies, observer, 0);
+		got = observe(16);
+		MUST(++calls < 20000);
+	} while (got != -EAGAIN);
+	MUST(observed == innocent.sent);
 	innocent_awake(&innocent, rx);
 	for (unsigned int i = 0; i < LIARS; i++)
 		peer_free(liar[i]);
