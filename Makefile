@@ -44,6 +44,9 @@ check: selftests		## every test: on the host, then in a guest
 demo:				## watch the real thing work
 	@tools/demo/run -k $(KERNEL)
 
+bench:				## measure; ratios to pipes, sockets, a bare ring
+	@tools/bench/run -k $(KERNEL)
+
 vm: libipc cli			## a shell in a guest, with the module and the CLI
 	@tools/vm/shell $(KERNEL)
 
@@ -87,5 +90,5 @@ install-user: libipc cli	## everything else, below PREFIX
 clean:				## remove build/ (the cache of kernels stays)
 	rm -rf $(BUILD)
 
-.PHONY: all help deps deps-build libipc cli kmod selftests check demo vm verify \
+.PHONY: all help deps deps-build libipc cli kmod selftests check demo bench vm verify \
 	stress fuzz lint install install-module install-user clean

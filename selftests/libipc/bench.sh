@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# shellcheck shell=dash disable=SC2317 # check runs functions by name
+# The benchmark's program with tiny counts: nothing lost, records as documented, counts that are
+# known beforehand. No speed is looked at.
+dir=$(mktemp -d)
+cp "$(dirname "$0")/files/bench" "$(dirname "$0")/files/libipc.so.1" "$dir/"
+chmod 755 "$dir/bench"
+export LD_LIBRARY_PATH="$dir"
+count=0
+bad=0
+
+# check NAME COMMAND...
+check()
+{
+	name=$1
+	shift
+	count=$((count + 1))
+	if "$@" >/dev/null 2>"$dir/why"; then
+		echo "ok $count - $name"
+	else
+		sed 's/^/# /' "$dir/why"
+		echo "not ok $count - $name"
+		bad=1
+	fi
+}
+
+into() { out=$1; shift; "$@" >"$out"; }
+
+# every FILE FILTER: true for each record
+every() { jq -se "length > 0 and all(.[]; $2)" "$1"; }
+
+# syscalls CASE TRANSPORT FILTER: true for the counts of both placements
+syscalls()
+{
+	jq -se --arg c "$1" --arg t "$2" "
+		[.[] | select(.case == \$c and .transport == \$t and .batch == 1) | .value]
+		| length > 0 and all(.[]; $3)" "$dir/counts"
+}
+
+check 'nothing is lost, twice or corrupt' into "$dir/times" "$dir/bench" -q
+check 'nor while system calls are counted' into "$dir/counts" "$dir/bench" -q -s
+for file in times counts; do
+	# shellcheck disable=SC2016 # the filter is jq's
+	check "$file: the fields of a record" every "$dir/$file" 'keys == (["case", "transport",
+		"size", "peers", "batch", "placement", "metric", "value", "samples", "run"] | sort)'
+	check "$file: a value, and where it is from" every "$dir/$file" '(.value | type) == "number"
+		and .samples > 0 and (.placement == "same-cpu" or .placement == "two-cpus")'
+done
+check 'a round trip by pipe is four system calls' syscalls rtt pipe '. == 4'
+check 'a message by seqpacket is two' syscalls stream unix-seqpacket '. == 2'
+check 'a polled round trip is none' syscalls rtt msgchan-ring-polled '. == 0'
+check 'a polled message is none' syscalls stream msgchan-ring-polled '. == 0'
+rm -r "$dir"
+echo "1..$count"
+exit $bad
