@@ -51,17 +51,19 @@ static bool window_fits(u64 stride, u32 n)
 
 static int check_ring(struct msgc_create *par)
 {
+	bool overwrites = par->flags & MSGC_UNTETHERED_ONLY;
+
 	if (par->slots || par->request || par->reply || par->spin_ns ||
 	    (par->flags & (MSGC_MANY_SERVERS | MSGC_REDELIVER)))
 		return -EINVAL;
-	par->delivery = par->delivery ?: MSGC_EXCLUSIVE;
+	par->delivery = par->delivery ?: overwrites ? MSGC_BROADCAST : MSGC_EXCLUSIVE;
 	par->max_senders = par->max_senders ?: 64;
 	par->max_receivers = par->max_receivers ?: 8;
 	par->ring_max = par->ring_max ?: RING_DEFAULT;
 	if (par->max_senders > MSGC_SENDERS || par->max_receivers > MSGC_RECEIVERS ||
-	    par->ring_max > RING_MOST)
+	    par->ring_max > RING_MOST || (overwrites && par->delivery != MSGC_BROADCAST))
 		return -EINVAL;
-	if (par->delivery != MSGC_EXCLUSIVE || par->max_senders > 64 || par->max_attempts)
+	if (par->delivery > MSGC_BROADCAST || par->max_senders > 64 || par->max_attempts)
 		return -EOPNOTSUPP;
 	par->ring_max = max_t(u64, roundup_pow_of_two(par->ring_max), PAGE_SIZE);
 	return window_fits(2 * par->ring_max, par->max_senders) ? 0 : -EOVERFLOW;
@@ -71,7 +73,8 @@ static int check_rendezvous(struct msgc_create *par)
 {
 	u32 servers = par->flags & MSGC_MANY_SERVERS ? 8 : 1;
 
-	if (par->delivery || par->ring_max || (par->max_attempts && !(par->flags & MSGC_REDELIVER)))
+	if (par->delivery || par->ring_max || (par->flags & MSGC_UNTETHERED_ONLY) ||
+	    (par->max_attempts && !(par->flags & MSGC_REDELIVER)))
 		return -EINVAL;
 	if (par->spin_ns)
 		return -EOPNOTSUPP;
@@ -93,7 +96,8 @@ static int check_rendezvous(struct msgc_create *par)
 
 static int check_create(struct msgc_create *par)
 {
-	if (par->flags & ~(MSGC_PERSISTENT | MSGC_MANY_SERVERS | MSGC_REDELIVER))
+	if (par->flags & ~(MSGC_PERSISTENT | MSGC_UNTETHERED_ONLY | MSGC_MANY_SERVERS |
+			   MSGC_REDELIVER))
 		return -EOPNOTSUPP;
 	if (par->zero || (par->perm & ~0777) || check_name(par->name) ||
 	    (!par->name[0] && (par->flags & MSGC_PERSISTENT)))
@@ -319,19 +323,18 @@ static int channel_register(struct msgc_channel *ch)
 	struct msgc_registry *reg = ch->registry;
 	int err;
 
-	mutex_lock(&reg->lock);
-	err = reg->dead ? -ENODEV :
-			  xa_err(xa_store(&reg->channels, ch->id, ch, GFP_KERNEL_ACCOUNT));
+	err = xa_reserve(&reg->channels, ch->id, GFP_KERNEL_ACCOUNT);	/* none under the lock */
 	if (err)
+		return err;
+	mutex_lock(&reg->lock);
+	err = reg->dead ? -ENODEV : ch->name[0] ? name_insert(reg, ch) : 0;
+	if (err) {
+		xa_release(&reg->channels, ch->id);
 		goto unlock;
-	if (ch->name[0]) {
-		err = name_insert(reg, ch);
-		if (err) {
-			xa_erase(&reg->channels, ch->id);
-			goto unlock;
-		}
-		msgc_registry_changed(reg);
 	}
+	xa_store(&reg->channels, ch->id, ch, 0);	/* where it was reserved: cannot fail */
+	if (ch->named)
+		msgc_registry_changed(reg);
 	if (ch->par.flags & MSGC_PERSISTENT) {
 		ch->persistent = true;
 		ch->users++;

@@ -157,7 +157,7 @@ struct msgc_channel {
 	/* ring, a bit per sender: space_at is set */
 	DECLARE_BITMAP(sleepers, MSGC_SENDERS);
 	u64 takers;			/* ring: bit r, receiver r takes from those not refused */
-	bool changed;			/* a pair was refused: nobody has been told yet */
+	bool changed;			/* by a refusal, a promotion: nobody has been told yet */
 	struct list_head queue;		/* rendezvous: waiting calls, in order */
 	u32 queued, servers;		/* rendezvous: waiting calls, live servers */
 	/* rendezvous: number of calls handed out, part of their id */
@@ -211,6 +211,7 @@ struct msgc_endpoint {
 	struct msgc_region own, inbox, data, peer;
 	struct page *scratch;		/* what its writable mappings show once it is dead */
 	struct address_space mapping;	/* of its file: its mappings and nobody else's */
+	atomic_t mappings;		/* how many, of all areas */
 	/* faults (read) against death and revocation (write) */
 	struct rw_semaphore map_lock;
 	/* written under members and channel->lock: either to read; faults: see death.c */
@@ -224,7 +225,13 @@ struct msgc_endpoint {
 	u64 head_seen;			/* sender: greatest head believed so far; channel->lock */
 	/* sender: receivers' bits; receiver: nothing; channel->lock */
 	u64 refused;
-	bool found;			/* receiver: there were rings when it attached */
+	bool found;			/* receiver: there were rings when it began to take */
+	/*
+	 * receiver: waits for the seat of an exclusive channel. Set under members, cleared under
+	 * channel->lock
+	 */
+	bool standby;
+	u64 until;			/* dead: generation that made it so */
 	bool discarded;			/* dead, and what it left is given up; channel->lock */
 
 	wait_queue_head_t wait;
@@ -274,6 +281,7 @@ void msgc_zap_peer_everywhere(struct msgc_endpoint *peer);
 void msgc_member_unlink(struct msgc_endpoint *ep);	/* members and channel->lock held */
 void msgc_member_vacate(struct msgc_endpoint *ep);
 void msgc_members_discard(struct msgc_channel *ch);
+bool msgc_make_room(struct msgc_channel *ch, const struct msgc_payers *payers);
 int msgc_channel_evict(struct msgc_channel *ch, void __user *arg);
 
 /* ---- owner.c: an endpoint dies with the process that attached it ---- */
@@ -329,6 +337,8 @@ long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg);
 void msgc_ring_joined(struct msgc_endpoint *ep);
 void msgc_ring_gone(struct msgc_endpoint *ep);		/* a receiver's takeover, a sender's end */
 void msgc_ring_unlinked(struct msgc_endpoint *sender);
+bool msgc_seat_taken(const struct msgc_channel *ch);	/* of an exclusive channel; or members */
+void msgc_ring_promote(struct msgc_channel *ch);
 
 /* ---- txn.c: rendezvous, the states of a call ---- */
 /* allocates txn or hold, before the endpoint is visible */

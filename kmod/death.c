@@ -54,6 +54,9 @@ static void bequeath(struct msgc_endpoint *ep, u32 state)
 	else
 		msgc_call_gone(ep);
 	msgc_line_set_state(ep, state);		/* 4 */
+	if (msgc_is_ring(ep->ch))
+		msgc_ring_promote(ep->ch);
+	ep->until = ep->ch->st->generation + 1;
 	msgc_generation_bump(ep->ch);
 	spin_unlock(&ep->ch->lock);
 	mutex_unlock(&ep->ch->members);
@@ -88,7 +91,7 @@ void msgc_reap_later(struct msgc_channel *ch)
 /* Nobody needs what it left. channel->lock held. */
 static bool finished(struct msgc_endpoint *ep)
 {
-	if (!ep->since || ep->line->state == MSGC_LIVE)
+	if (!ep->since || !ep->until)
 		return false;
 	if (!msgc_is_sender(ep))
 		return true;
@@ -302,6 +305,45 @@ static void discard(struct msgc_endpoint *ep)
 	ep->discarded = true;
 	spin_unlock(&ep->ch->lock);
 	msgc_reap_later(ep->ch);
+}
+
+/* What a sender left that may go: nobody has a right to what it overwrote in time anyway. */
+static bool may_make_room(const struct msgc_endpoint *ep, const struct msgc_payers *payers)
+{
+	u32 i;
+
+	if (!ep || !ep->until || !msgc_is_sender(ep) || ep->discarded)
+		return false;
+	for (i = 0; payers && i < payers->nr; i++)
+		if (msgc_payers_have(ep->payers, msgc_payer_uid(payers, i)))
+			return true;
+	return !payers;
+}
+
+/*
+ * Untethered-only channels: gives up what the sender left that departed first, of anybody or
+ * where one of these payers paid for it.
+ */
+bool msgc_make_room(struct msgc_channel *ch, const struct msgc_payers *payers)
+{
+	struct msgc_endpoint *first = NULL;
+	u32 i;
+
+	if (!(ch->par.flags & MSGC_UNTETHERED_ONLY))
+		return false;
+	spin_lock(&ch->lock);
+	for (i = ch->par.max_receivers; i < ch->nr_members; i++) {
+		struct msgc_endpoint *ep = ch->member[i].ep;
+
+		if (may_make_room(ep, payers) && (!first || ep->until < first->until))
+			first = ep;
+	}
+	if (first)
+		first->discarded = true;
+	spin_unlock(&ch->lock);
+	if (first)
+		msgc_reap_later(ch);
+	return first;
 }
 
 int msgc_channel_evict(struct msgc_channel *ch, void __user *arg)

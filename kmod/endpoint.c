@@ -31,17 +31,29 @@ static int check_ring_size(const struct msgc_channel *ch, struct msgc_attach *wa
 	return 0;
 }
 
+/* Of a receiver; server or not. */
+static bool flags_fit(const struct msgc_channel *ch, u32 flags)
+{
+	if (!msgc_is_ring(ch))
+		return !(flags & ~MSGC_STAY);
+	if (flags & MSGC_AS_STANDBY)
+		return ch->par.delivery == MSGC_EXCLUSIVE && !(flags & MSGC_UNTETHERED);
+	return (flags & MSGC_UNTETHERED) || !(ch->par.flags & MSGC_UNTETHERED_ONLY);
+}
+
 static int check_attach(const struct msgc_channel *ch, u32 rights, struct msgc_attach *want)
 {
 	bool sends = want->role == MSGC_SENDER;
 
-	if (want->flags & ~MSGC_STAY)
+	if (want->flags & ~(MSGC_OLDEST | MSGC_UNTETHERED | MSGC_AS_STANDBY | MSGC_STAY))
 		return -EOPNOTSUPP;
 	if (want->role != MSGC_SENDER && want->role != MSGC_RECEIVER)
 		return want->role ? -EOPNOTSUPP : -EINVAL;
 	if (!(rights & (sends ? MSGC_WRITE : MSGC_READ)))
 		return -EACCES;
 	if ((sends && want->flags) || (!sends && want->ring))
+		return -EINVAL;
+	if (!sends && !flags_fit(ch, want->flags))
 		return -EINVAL;
 	if (want->held && (sends || msgc_is_ring(ch) || want->held > MSGC_HELD))
 		return -EINVAL;
@@ -260,14 +272,11 @@ static bool within_share(const struct msgc_endpoint *ep, u32 base, u32 max)
 	return true;
 }
 
-/* One at a time: a ring's receiver, and a server unless the channel was made for many. */
-static bool seat_taken(const struct msgc_endpoint *ep)
+/* One at a time, unless the channel was made for many. */
+static bool server_there(const struct msgc_channel *ch)
 {
-	const struct msgc_channel *ch = ep->ch;
 	u32 i;
 
-	if (msgc_is_sender(ep) || (!msgc_is_ring(ch) && (ch->par.flags & MSGC_MANY_SERVERS)))
-		return false;
 	for (i = 0; i < ch->par.max_receivers; i++) {
 		const struct msgc_endpoint *other = ch->member[i].ep;
 
@@ -275,6 +284,19 @@ static bool seat_taken(const struct msgc_endpoint *ep)
 			return true;	/* or dead, and what it leaves is not settled yet */
 	}
 	return false;
+}
+
+/* A standby has one in any case; msgc_ring_joined() gives it the seat if that is free. */
+static bool has_place(struct msgc_endpoint *ep)
+{
+	const struct msgc_channel *ch = ep->ch;
+
+	if (msgc_is_sender(ep) || (ep->flags & MSGC_UNTETHERED))
+		return true;
+	if (!msgc_is_ring(ch))
+		return (ch->par.flags & MSGC_MANY_SERVERS) || !server_there(ch);
+	ep->standby = ep->flags & MSGC_AS_STANDBY;
+	return ep->standby || !msgc_seat_taken(ch);
 }
 
 static int pick_index(struct msgc_endpoint *ep, u32 *index)
@@ -285,7 +307,7 @@ static int pick_index(struct msgc_endpoint *ep, u32 *index)
 	struct list_head *free = &ch->free[ep->role - 1];
 	struct msgc_member *m;
 
-	if (seat_taken(ep))
+	if (!has_place(ep))
 		return -EBUSY;
 	if (!within_share(ep, base, max))
 		return -EDQUOT;
@@ -342,17 +364,28 @@ static void leave_table(struct msgc_endpoint *ep)
 	mutex_lock(&ch->members);
 	spin_lock(&ch->lock);
 	msgc_member_unlink(ep);
-	spin_unlock(&ch->lock);
+	if (msgc_is_ring(ch))
+		msgc_ring_promote(ch);	/* who came meanwhile took this one for the receiver */
+	msgc_ring_unlock(ch);
 	mutex_unlock(&ch->members);
 	msgc_member_vacate(ep);
 }
 
-/* An index whose owner is dead and finished is free as soon as the reaper has run. */
+/*
+ * An index whose owner is dead and finished is free as soon as the reaper has run. Where nothing
+ * is kept for anybody, what a dead sender left goes when its index is needed; of the caller's
+ * share it counts for a while yet.
+ */
 static int take_index(struct msgc_endpoint *ep)
 {
 	int err = enter_table(ep);
 
 	if (err == -EUSERS) {
+		flush_work(&ep->ch->reap);
+		err = enter_table(ep);
+	}
+	if ((err == -EUSERS && msgc_make_room(ep->ch, NULL)) ||
+	    (err == -EDQUOT && msgc_make_room(ep->ch, ep->payers))) {
 		flush_work(&ep->ch->reap);
 		err = enter_table(ep);
 	}

@@ -4,8 +4,8 @@
  * translated to the reader's namespaces.
  *
  * Rows are made under a lock and copied without one; a reader's page fault holds up nobody.
- * Figures that stand in a sender's own page (hiwat, drops, waits) are its claim, and the header
- * says so.
+ * Figures that stand in an endpoint's own page (hiwat, drops, waits; missed) are its claim, and
+ * the header says so.
  */
 #include <linux/cred.h>
 #include <linux/ktime.h>
@@ -52,6 +52,13 @@ static void add_sender(struct msgc_info *info, struct msgc_endpoint *sender)
 	info->waiting += !sender->dead && sender->line->space_at;
 }
 
+static u64 missed_by(const struct msgc_endpoint *receiver)
+{
+	const struct msgc_own *claims = msgc_region_at(&receiver->own, 0);
+
+	return READ_ONCE(claims->missed);
+}
+
 /* channel->lock held. */
 static void fill_figures(struct msgc_info *info, struct msgc_channel *ch)
 {
@@ -66,6 +73,8 @@ static void fill_figures(struct msgc_info *info, struct msgc_channel *ch)
 		info->receivers += !msgc_is_sender(ep) && !ep->dead;
 		if (msgc_is_ring(ch) && msgc_is_sender(ep))
 			add_sender(info, ep);
+		else if (msgc_is_ring(ch))
+			info->missed += missed_by(ep);
 	}
 	if (!msgc_is_ring(ch)) {
 		info->depth = ch->queued;
@@ -232,10 +241,12 @@ static void fill_peer(struct msgc_peer *row, struct msgc_endpoint *ep)
 	memcpy(row->comm, ep->comm, sizeof(row->comm));
 	if (!msgc_is_ring(ep->ch))
 		return;
-	if (msgc_is_sender(ep))
+	if (msgc_is_sender(ep)) {
 		fill_sender(row, ep);
-	else
+	} else {
 		row->held_bytes = msgc_ring_held(ep);
+		row->lost = missed_by(ep);
+	}
 }
 
 /* The member at or after `index`; false: none. */

@@ -13,6 +13,19 @@
 
 /* ---- receivers ---- */
 
+/* Of who had its index before. */
+static void forget_refusals(struct msgc_endpoint *receiver)
+{
+	struct msgc_endpoint *sender;
+
+	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender))
+		sender->refused &= ~receiver_bit(receiver);
+}
+
+/*
+ * A tethered receiver holds everything until it has positioned itself: a successor from where
+ * the last one ended, a newcomer among several from 0 on, whatever was released before it came.
+ */
 static void receiver_joined(struct msgc_endpoint *receiver)
 {
 	struct msgc_channel *ch = receiver->ch;
@@ -20,12 +33,15 @@ static void receiver_joined(struct msgc_endpoint *receiver)
 
 	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
 		receiver->found |= !departed(sender) || !msgc_ring_drained(sender);
-		sender->refused &= ~receiver_bit(receiver);
+		if (is_tethered(receiver) && !is_exclusive(ch))
+			WRITE_ONCE(sender->line->head, 0);
 		msgc_hot_set(sender);		/* it has looked at none yet */
-		WRITE_ONCE(sender->line->receivers,
-			   sender->line->receivers | receiver_bit(receiver));
+		WRITE_ONCE(sender->line->receivers, sender->line->receivers |
+			   (receiver_bit(receiver) & ~sender->refused));
 	}
 	ch->takers |= receiver_bit(receiver);
+	if (!is_tethered(receiver))
+		return;
 	smp_wmb();	/* see above: pairs with the sender's loads */
 	WRITE_ONCE(ch->st->tethered, ch->st->tethered | receiver_bit(receiver));
 }
@@ -60,19 +76,92 @@ static void take_over(struct msgc_endpoint *receiver, struct msgc_endpoint *send
 	WRITE_ONCE(line->redo, redo);
 }
 
+/*
+ * The last of several leaves: what it had released is free, the rest is kept for whoever comes.
+ * Its word is taken within bounds, as at a takeover.
+ */
+static void keep_rest(struct msgc_endpoint *receiver, struct msgc_endpoint *sender)
+{
+	u64 floor = head_floor(sender), tail = max(msgc_ring_tail(sender), floor), head = floor;
+
+	if (takes_from(receiver, sender) && positioned(receiver, sender))
+		head = clamp(READ_ONCE(slot_of(receiver, sender)->head), floor, tail);
+	sender->head_seen = round_down(head, MSGC_ALIGN);
+	WRITE_ONCE(sender->line->head, sender->head_seen);
+}
+
+static void bequeath(struct msgc_endpoint *receiver, struct msgc_endpoint *sender)
+{
+	if (!is_tethered(receiver))
+		return;
+	if (is_exclusive(receiver->ch))
+		take_over(receiver, sender);
+	else if (!receiver->ch->st->tethered)
+		keep_rest(receiver, sender);
+}
+
 static void receiver_gone(struct msgc_endpoint *receiver)
 {
 	struct msgc_channel *ch = receiver->ch;
 	struct msgc_endpoint *sender;
 
+	if (receiver->standby)
+		return;
 	WRITE_ONCE(ch->st->tethered, ch->st->tethered & ~receiver_bit(receiver));
 	ch->takers &= ~receiver_bit(receiver);
 	smp_wmb();	/* as in receiver_joined(), the other way round */
 	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
-		take_over(receiver, sender);
+		bequeath(receiver, sender);
 		WRITE_ONCE(sender->line->receivers,
 			   sender->line->receivers & ~receiver_bit(receiver));
 	}
+}
+
+/* ---- the one seat of an exclusive channel ---- */
+
+/* Its holder; also one who is just attaching, or dead with what it leaves not settled yet. */
+static bool has_seat(const struct msgc_endpoint *ep)
+{
+	return is_tethered(ep) && !ep->standby && (!ep->since || ep->line->state == MSGC_LIVE);
+}
+
+/* Under members or channel->lock. */
+bool msgc_seat_taken(const struct msgc_channel *ch)
+{
+	u32 i;
+
+	for (i = 0; is_exclusive(ch) && i < ch->par.max_receivers; i++)
+		if (ch->member[i].ep && has_seat(ch->member[i].ep))
+			return true;
+	return false;
+}
+
+static struct msgc_endpoint *oldest_standby(const struct msgc_channel *ch)
+{
+	struct msgc_endpoint *oldest = NULL, *ep;
+	u32 i;
+
+	for (i = 0; i < ch->par.max_receivers; i++) {
+		ep = ch->member[i].ep;
+		if (ep && ep->standby && ep->since && !ep->dead &&
+		    (!oldest || ep->since < oldest->since))
+			oldest = ep;
+	}
+	return oldest;
+}
+
+/* If the seat is free, to the standby that came first; after every change that may free it. */
+void msgc_ring_promote(struct msgc_channel *ch)
+{
+	struct msgc_endpoint *heir = oldest_standby(ch);
+
+	lockdep_assert_held(&ch->lock);
+	if (!heir || msgc_seat_taken(ch))
+		return;
+	heir->standby = false;
+	msgc_line_set_state(heir, MSGC_LIVE);
+	receiver_joined(heir);
+	ch->changed = true;
 }
 
 /* ---- senders ---- */
@@ -105,8 +194,9 @@ static void sender_gone(struct msgc_endpoint *sender)
 	/* With its pair refused the head known here may be an old one. */
 	u64 head = max(msgc_ring_head(sender), low_of(sender, tail));
 	struct msgc_status *st = sender->ch->st;
-	u64 end = round_down(clamp(tail, head, head + size), MSGC_ALIGN);
+	u64 end = tail < head ? head : head + min(tail - head, size);
 
+	end = round_down(end, MSGC_ALIGN);
 	WRITE_ONCE(sender->line->end, end);
 	set_space_at(sender, end);
 	msgc_hot_set(sender);		/* as the KICK that it may owe */
@@ -118,8 +208,13 @@ static void sender_gone(struct msgc_endpoint *sender)
 void msgc_ring_joined(struct msgc_endpoint *ep)
 {
 	lockdep_assert_held(&ep->ch->lock);
-	if (msgc_is_sender(ep))
+	if (msgc_is_sender(ep)) {
 		sender_joined(ep);
+		return;
+	}
+	forget_refusals(ep);
+	if (ep->standby)
+		msgc_ring_promote(ep->ch);
 	else
 		receiver_joined(ep);
 }

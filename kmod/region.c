@@ -18,6 +18,7 @@
  * found in a fault cannot be freed in it.
  */
 #include <linux/file.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -198,7 +199,47 @@ static vm_fault_t region_fault(struct vm_fault *vmf)
 	return ret;
 }
 
+/*
+ * How many mappings it may have: every window by single strides, and some. A stride mapped
+ * without end would make taking it away endless.
+ */
+static int mappings_most(const struct msgc_endpoint *ep)
+{
+	u64 most = 64;
+	unsigned int k;
+
+	for (k = 0; k < MSGC_AREAS; k++)
+		if (ep->area[k].stride)
+			most += div64_u64(ep->area[k].size, ep->area[k].stride);
+	return most;
+}
+
+static void region_vm_open(struct vm_area_struct *vma)
+{
+	struct msgc_endpoint *ep = vma->vm_file->private_data;
+
+	atomic_inc(&ep->mappings);
+}
+
+static void region_vm_close(struct vm_area_struct *vma)
+{
+	struct msgc_endpoint *ep = vma->vm_file->private_data;
+
+	atomic_dec(&ep->mappings);
+}
+
+/* munmap, mprotect, madvise of a part. */
+static int region_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct msgc_endpoint *ep = vma->vm_file->private_data;
+
+	return atomic_read(&ep->mappings) < mappings_most(ep) ? 0 : -ENOMEM;
+}
+
 static const struct vm_operations_struct region_vm_ops = {
+	.open = region_vm_open,
+	.close = region_vm_close,
+	.may_split = region_may_split,
 	.fault = region_fault,
 };
 
@@ -227,6 +268,10 @@ int msgc_mmap(struct file *file, struct vm_area_struct *vma)
 		return -EINVAL;
 	if ((vma->vm_flags & VM_EXEC) || ((vma->vm_flags & VM_WRITE) && !area_writable(ep, k)))
 		return -EACCES;
+	if (atomic_inc_return(&ep->mappings) > mappings_most(ep)) {
+		atomic_dec(&ep->mappings);
+		return -ENOMEM;
+	}
 	/* What is not granted now must not come later by mprotect. */
 	vm_flags_clear(vma, area_writable(ep, k) ? VM_MAYEXEC : VM_MAYEXEC | VM_MAYWRITE);
 	vm_flags_set(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY);

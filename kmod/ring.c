@@ -116,7 +116,7 @@ struct msgc_endpoint *msgc_ring_laggard(struct msgc_endpoint *sender)
 	return laggard && head < msgc_ring_tail(sender) ? laggard : NULL;
 }
 
-/* Whoever held channel->lock and looked at heads may have refused a pair. */
+/* Who looked at heads may have refused a pair. */
 void msgc_ring_unlock(struct msgc_channel *ch)
 	__releases(&ch->lock)
 {
@@ -206,20 +206,23 @@ static bool refused_by_all(const struct msgc_endpoint *sender)
 
 /*
  * The reserve that failed, or the drain, would succeed now; or, with every pair refused, fail for
- * good.
+ * good. Where nobody may hold space, always.
  */
 static bool writable(struct msgc_endpoint *sender)
 {
 	u64 need = READ_ONCE(control_of(sender)->need);
 	u64 head = msgc_ring_head(sender);
 
-	return !need || head >= need || refused_by_all(sender);
+	return !need || head >= need || refused_by_all(sender) ||
+	       (sender->ch->par.flags & MSGC_UNTETHERED_ONLY);
 }
 
 static u32 ring_events(struct msgc_endpoint *ep)
 {
 	if (msgc_is_sender(ep))
 		return writable(ep) ? MSGC_OUT : 0;
+	if (ep->standby)
+		return 0;
 	if (readable(ep))
 		return MSGC_IN;
 	return at_end(ep) ? MSGC_HUP : 0;

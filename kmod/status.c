@@ -51,7 +51,7 @@ void msgc_line_publish(struct msgc_endpoint *ep)
 	lockdep_assert_held(&ep->ch->lock);
 	WRITE_ONCE(line->id, 0);
 	smp_wmb();		/* pairs with the reader's second look at the id */
-	WRITE_ONCE(line->state, MSGC_LIVE);
+	WRITE_ONCE(line->state, ep->standby ? MSGC_STANDBY : MSGC_LIVE);
 	WRITE_ONCE(line->ring_shift, shift);
 	WRITE_ONCE(line->flags, ep->flags);
 	WRITE_ONCE(line->attempts, 0);

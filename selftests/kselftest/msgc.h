@@ -379,25 +379,28 @@ static inline const unsigned char *rx_ring(const struct ep *r, __u32 n)
 	return r->area[MSGC_DATA] + n * r->at.area[MSGC_DATA].stride;
 }
 
-/*
- * Takes up the position on sender n's ring: gen last, and then a look, since positioning is a
- * release.
- */
-static inline void rx_position(const struct ep *r, __u32 n)
+/* Takes up a position on sender n's ring: gen last, and then a look, since that is a release. */
+static inline void rx_start(const struct ep *r, __u32 n, __u64 pos)
 {
 	struct msgc_slot *slot = rx_slot(r, n);
 	struct msgc_line *line = rx_line(r, n);
-	__u64 head = READ_ONCE(line->head);
 
-	if (READ_ONCE(slot->gen) == READ_ONCE(line->since))
-		return;
-	WRITE_ONCE(slot->taken, head);
-	WRITE_ONCE(slot->head, head);
+	WRITE_ONCE(slot->taken, pos);
+	WRITE_ONCE(slot->head, pos);
 	store_release(&slot->gen, READ_ONCE(line->since));
 	/* pairs with the one between space_at and the look at the heads */
 	full_barrier();
 	if (READ_ONCE(line->space_at))
 		kick(r->fd);
+}
+
+/* Where a receiver of an exclusive channel starts, unless it has. */
+static inline void rx_position(const struct ep *r, __u32 n)
+{
+	struct msgc_line *line = rx_line(r, n);
+
+	if (READ_ONCE(rx_slot(r, n)->gen) != READ_ONCE(line->since))
+		rx_start(r, n, READ_ONCE(line->head));
 }
 
 /*
