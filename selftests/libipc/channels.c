@@ -47,12 +47,11 @@ static void create_options(void)
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
 	opt = (struct ipc_options){ .size = sizeof(opt), .pad = 1 };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
-	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = IPC_BROADCAST };
-	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
 	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = IPC_BALANCED };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
-	opt = (struct ipc_options){ .size = sizeof(opt), .flags = IPC_UNTETHERED_ONLY };
-	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
+	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = IPC_EXCLUSIVE,
+				    .flags = IPC_UNTETHERED_ONLY };
+	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .mode = IPC_RENDEZVOUS,
 				    .flags = IPC_PRIO_INHERIT };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
@@ -215,10 +214,9 @@ static void attach_errors(void)
 	CHECK_EQ(ipc_attach(ch, &how, &ep), -EINVAL);
 	how.size = 4;
 	CHECK_EQ(ipc_attach(ch, &how, &ep), -EINVAL);
-	how = (struct ipc_attach){ .size = sizeof(how), .role = IPC_RECEIVER, .flags = IPC_OLDEST };
-	CHECK_EQ(ipc_attach(ch, &how, &ep), -EOPNOTSUPP);
-	how.flags = IPC_UNTETHERED;
-	CHECK_EQ(ipc_attach(ch, &how, &ep), -EOPNOTSUPP);
+	how = (struct ipc_attach){ .size = sizeof(how), .role = IPC_RECEIVER,
+				   .flags = IPC_UNTETHERED | IPC_STANDBY };
+	CHECK_EQ(ipc_attach(ch, &how, &ep), -EINVAL);
 	how = (struct ipc_attach){ .size = sizeof(how), .role = IPC_SENDER, .ring = 1 << 21 };
 	CHECK_EQ(ipc_attach(ch, &how, &ep), -EINVAL);
 	tx = attach(ch, IPC_SENDER);
