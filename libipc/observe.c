@@ -249,16 +249,29 @@ static enum fate copy_header(struct view *v, uint64_t pos, struct msgc_record *h
 }
 
 /* In pieces: of a large one that is overwritten, the rest need not be copied. */
-static enum fate copy_payload(struct view *v, uint64_t pos, uint32_t len, char *to)
+static enum fate copy_payload(struct view *v, const struct msgc_record *header, char *to)
 {
-	const char *from = record_at(v, pos) + HEADER;
-	enum fate fate = WHOLE;
+	const char *from = record_at(v, v->taken) + header_bytes(header);
+	uint32_t at = 0, n;
+	enum fate fate;
 
-	for (uint32_t at = 0; at < len && fate == WHOLE; at += MIN(len - at, CHUNK)) {
-		copy_words(to + at, from + at, MIN(len - at, CHUNK));
-		fate = fate_of(v, pos);
-	}
+	do {
+		n = MIN(header->len - at, CHUNK);
+		copy_words(to + at, from + at, n);
+		fate = fate_of(v, v->taken);
+		at += n;
+	} while (at < header->len && fate == WHOLE);
 	return fate;
+}
+
+/* Good if the payload that is copied after it is. */
+static uint64_t read_time(const struct view *v, const struct msgc_record *header)
+{
+	struct msgc_ext ext = { 0 };
+
+	if (header->span_flags & MSGC_R_EXT)
+		copy_words(&ext, record_at(v, v->taken) + HEADER, sizeof(ext));
+	return ext.time;
 }
 
 /* ---- taking ---- */
@@ -282,7 +295,7 @@ static uint64_t count_missed(struct ipc_obs *obs, struct view *v, uint64_t seq, 
 }
 
 static void hand_out(struct ipc_obs *obs, struct view *v, const struct msgc_record *header,
-		     char *data, struct ipc_msg *msg)
+		     uint64_t time, char *data, struct ipc_msg *msg)
 {
 	uint64_t seq = header->seq_format & SEQ_MASK;
 
@@ -295,6 +308,7 @@ static void hand_out(struct ipc_obs *obs, struct view *v, const struct msgc_reco
 		.peer = v->id,
 		.seq = seq,
 		.cookie = header->cookie,
+		.time = time,
 		.missed = count_missed(obs, v, seq, v->taken),
 		.priv = { obs->next, (uintptr_t)obs },
 	};
@@ -310,6 +324,7 @@ static enum fate take_record(struct ipc_obs *obs, struct view *v, struct ipc_msg
 	uint64_t to = obs->to;
 	struct msgc_record header;
 	enum fate fate = copy_header(v, v->taken, &header);
+	uint64_t time;
 	char *place;
 
 	if (fate != WHOLE)
@@ -320,12 +335,13 @@ static enum fate take_record(struct ipc_obs *obs, struct view *v, struct ipc_msg
 		place = get_place(obs, header.len);
 		if (!place)
 			return NO_ROOM;
-		fate = copy_payload(v, v->taken, header.len, place);
+		time = read_time(v, &header);
+		fate = copy_payload(v, &header, place);
 		if (fate != WHOLE) {
 			obs->to = to;
 			return fate;
 		}
-		hand_out(obs, v, &header, place, msg);
+		hand_out(obs, v, &header, time, place, msg);
 		v->hasty = false;
 		++*got;
 	}

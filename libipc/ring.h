@@ -35,6 +35,7 @@
 #ifndef IPC_RING_H
 #define IPC_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,7 +43,7 @@
 
 #include "libipc.h"
 
-#define IPC_TX_OPEN	64	/* unpublished reservations of one sender */
+#define IPC_TX_OPEN	64	/* reservations of one sender from its oldest open one on */
 #define IPC_RX_BORROWED	1024	/* messages that one receiver may hold */
 
 /* What the engine cannot do itself. All return -errno on failure. */
@@ -66,6 +67,7 @@ struct ipc_ring_map {
 	uint64_t	peer_stride;
 	uint64_t	ring;		/* sender only: bytes, a power of two */
 	uint32_t	id, number;	/* of this endpoint */
+	bool		timed;		/* sender: every record carries the time of its commit */
 };
 
 struct ipc_tx;		/* a sender */
@@ -95,8 +97,9 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 int ipc_tx_reserve(struct ipc_tx *tx, struct ipc_msg *msg, uint32_t len, uint64_t deadline);
 
 /*
- * In any order; reads len, type, format and cookie. -EINVAL: not reserved here, or finished before.
- * -EMSGSIZE: len was raised above cap; still reserved.
+ * In any order; reads len, type, format and cookie, and time where the sender is timed: 0 is now.
+ * `data` becomes NULL. -EINVAL: not reserved here, or finished before. -EMSGSIZE: len was raised
+ * above cap; still reserved.
  */
 int ipc_tx_commit(struct ipc_tx *tx, struct ipc_msg *msg);
 int ipc_tx_abandon(struct ipc_tx *tx, struct ipc_msg *msg);	/* -EINVAL as above */

@@ -19,10 +19,18 @@
 #define HEADER		((uint32_t)sizeof(struct msgc_record))
 #define SEQ_MASK	((1ULL << 56) - 1)
 #define FLAGS_MASK	(~0U << 26)	/* of span_flags: what is not span */
+#define NONE		UINT32_MAX	/* no index */
 #define SPIN_PROBE	16U		/* looks that are risked though none paid lately */
 
 #define MIN(a, b)	((a) < (b) ? (a) : (b))
 #define MAX(a, b)	((a) > (b) ? (a) : (b))
+
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+/* Kept out of the way of what each message passes through. */
+#define slow_path	__attribute__((noinline, cold))
+/* What runs per message has the registers to itself. */
+#define own_frame	__attribute__((noinline))
 
 #define load(p)			__atomic_load_n(p, __ATOMIC_RELAXED)
 #define load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -107,30 +115,49 @@ static inline bool read_line(const struct msgc_line *line, struct msgc_line *cop
 		(copy->state == MSGC_LIVE || has_departed(copy->state));
 }
 
-/* A record's header, once, into a private copy. */
+/* A record's header, each word once, into a private copy. */
 static inline void read_header(const char *data, uint64_t ring, uint64_t pos,
 			       struct msgc_record *copy)
 {
-	const __u64 *words = (const __u64 *)(data + (pos & (ring - 1)));
-	__u64 header[4];
+	const struct msgc_record *record = (const void *)(data + (pos & (ring - 1)));
 
 	/* Acquire: before the line is read again, if it is nonsense. */
-	for (int i = 0; i < 4; i++)
-		header[i] = load_acquire(&words[i]);
-	memcpy(copy, header, sizeof(*copy));
+	copy->len = load_acquire(&record->len);
+	copy->span_flags = load_acquire(&record->span_flags);
+	copy->type = load_acquire(&record->type);
+	copy->check = load_acquire(&record->check);
+	copy->seq_format = load_acquire(&record->seq_format);
+	copy->cookie = load_acquire(&record->cookie);
 }
 
-static inline bool header_is_sound(const struct msgc_record *header, uint64_t pos,
-				   uint64_t tail)
+/* Header and payload, nothing else. (Any flag makes the span longer than every ring.) */
+static inline bool header_is_plain(const struct msgc_record *header, uint64_t pos, uint64_t tail)
 {
+	uint64_t span = (uint64_t)header->span_flags * UNIT;
+
+	return header->check == check_word(pos, header->span_flags) && span <= tail - pos &&
+		(uint64_t)header->len + HEADER <= span;
+}
+
+/* Where the payload begins. */
+static inline uint32_t header_bytes(const struct msgc_record *header)
+{
+	return HEADER + (header->span_flags & MSGC_R_EXT ? (uint32_t)sizeof(struct msgc_ext) : 0);
+}
+
+/* A record of any kind: plain, with a time, or a PAD. */
+static inline bool header_is_sound(const struct msgc_record *header, uint64_t pos, uint64_t tail)
+{
+	uint32_t flags = header->span_flags & FLAGS_MASK;
 	uint64_t span = MSGC_SPAN(header->span_flags);
 
 	if (header->check != check_word(pos, header->span_flags))
 		return false;
-	if (header->span_flags & FLAGS_MASK & ~MSGC_R_PAD)
+	if (span < HEADER || span > tail - pos)
 		return false;
-	return span >= HEADER && span <= tail - pos &&
-		(header->span_flags & MSGC_R_PAD || header->len <= span - HEADER);
+	if (flags == MSGC_R_PAD)
+		return true;
+	return !(flags & ~MSGC_R_EXT) && (uint64_t)header->len + header_bytes(header) <= span;
 }
 
 #endif

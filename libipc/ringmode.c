@@ -113,20 +113,12 @@ static int sender_reserve(struct ipc_endpoint *ep, struct ipc_msg *m, uint32_t l
 
 static int sender_commit(struct ipc_endpoint *ep, struct ipc_msg *m)
 {
-	int ret = ipc_tx_commit(tx_of(ep), m);
-
-	if (!ret)
-		m->data = NULL;
-	return ret;
+	return ipc_tx_commit(tx_of(ep), m);
 }
 
 static int sender_abandon(struct ipc_endpoint *ep, struct ipc_msg *m)
 {
-	int ret = ipc_tx_abandon(tx_of(ep), m);
-
-	if (!ret)
-		m->data = NULL;
-	return ret;
+	return ipc_tx_abandon(tx_of(ep), m);
 }
 
 static int sender_publish(struct ipc_endpoint *ep)

@@ -6,18 +6,19 @@
  */
 #include "ring_shared.h"
 
-#define NONE		UINT32_MAX	/* no borrow, no source */
 #define WORDS		(MSGC_SENDERS / 64)	/* of a bit per sender */
 #define EMPTY_LOOKS	8U	/* a ring found empty so often in a row is wished quiet */
 #define WASTED_LOOKS	1024U	/* at such rings: then a system call that hears wishes is cheaper */
 
-/* A message that the application holds, or a free place for one. */
+/*
+ * A message that the application holds, or a free place for one. Those of a source hang together
+ * from its oldest to its youngest; places are taken and given back in chains as they are.
+ */
 struct borrow {
 	uint64_t pos;			/* of its record */
-	uint64_t stamp;			/* unique: tells a released message from the next here */
+	uint64_t stamp;			/* names the message, its place below; 0: released */
 	uint32_t source;		/* NONE: that ring is gone */
 	uint32_t next;			/* younger one of the same source, or the next free place */
-	enum { FREE, BORROWED, RELEASED } state;
 };
 
 /* What is left of the quantum of one sender. */
@@ -49,7 +50,7 @@ struct source {
 	uint64_t tail, taken, head;
 	uint64_t checked;		/* head at the last look at space_at */
 	uint64_t seq;			/* next running number, 0 = unknown */
-	uint32_t oldest, youngest;	/* borrowed */
+	uint32_t oldest, youngest;	/* borrowed; oldest NONE: none is */
 };
 
 struct ipc_rx {
@@ -71,7 +72,7 @@ struct ipc_rx {
 	uint32_t wasted;		/* looks at rings that are wished quiet */
 	uint32_t at;			/* number: whose turn it is */
 	struct turn turn;		/* what is left of it */
-	bool moved;			/* something was taken in this round */
+	bool more;			/* in this round a ring was left before its end */
 	uint64_t rings;			/* bytes of all rings */
 	uint64_t skipped;		/* bytes of PADs taken in this recv */
 	uint32_t free, n_free;		/* places for messages */
@@ -134,7 +135,6 @@ static int settle(struct ipc_rx *rx)
 
 static void put_borrow(struct ipc_rx *rx, uint32_t i)
 {
-	rx->borrow[i].state = FREE;
 	rx->borrow[i].next = rx->free;
 	rx->free = i;
 	rx->n_free++;
@@ -143,16 +143,16 @@ static void put_borrow(struct ipc_rx *rx, uint32_t i)
 /* What was borrowed from a ring that is gone can still be given back. */
 static void orphan_borrowed(struct ipc_rx *rx, struct source *src)
 {
-	uint32_t i, next;
+	uint32_t i, next = src->oldest;
 
-	for (i = src->oldest; i != NONE; i = next) {
-		next = rx->borrow[i].next;
+	while (next != NONE) {
+		i = next;
+		next = i == src->youngest ? NONE : rx->borrow[i].next;
 		rx->borrow[i].source = NONE;
-		if (rx->borrow[i].state == RELEASED)
+		if (!rx->borrow[i].stamp)
 			put_borrow(rx, i);
 	}
 	src->oldest = NONE;
-	src->youngest = NONE;
 }
 
 static void accuse(struct ipc_rx *rx, struct source *src, bool guilty)
@@ -320,7 +320,6 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 		rx->source[n].data = (const char *)map->data + n * map->data_stride;
 		rx->source[n].slot = &((struct msgc_slots *)map->own)->slot[n];
 		rx->source[n].oldest = NONE;
-		rx->source[n].youngest = NONE;
 	}
 	rx->free = NONE;
 	for (n = IPC_RX_BORROWED; n-- > 0; )
@@ -387,7 +386,7 @@ static void bad_record(struct ipc_rx *rx, uint32_t n, uint64_t tail)
 		accuse(rx, src, true);
 }
 
-static uint64_t count_missed(struct source *src, uint64_t seq)
+static slow_path uint64_t count_missed(struct source *src, uint64_t seq)
 {
 	uint64_t missed = src->seq && seq > src->seq ? seq - src->seq : 0;
 
@@ -398,45 +397,87 @@ static uint64_t count_missed(struct source *src, uint64_t seq)
 	return missed;
 }
 
-static uint32_t get_borrow(struct ipc_rx *rx, uint32_t n, uint64_t pos)
+/* The first free place is this message's from now on: chain() has to follow. */
+static inline uint32_t borrow(struct ipc_rx *rx, uint32_t place, uint32_t n, uint64_t pos,
+			      struct ipc_msg *msg)
 {
-	struct source *src = &rx->source[n];
-	uint32_t i = rx->free;
+	struct borrow *borrow = &rx->borrow[place];
 
-	rx->free = rx->borrow[i].next;
-	rx->n_free--;
-	rx->borrow[i] = (struct borrow){
-		.pos = pos, .stamp = ++rx->stamp, .source = n, .next = NONE, .state = BORROWED,
-	};
-	if (src->oldest == NONE)
-		src->oldest = i;
-	else
-		rx->borrow[src->youngest].next = i;
-	src->youngest = i;
-	return i;
+	rx->stamp += IPC_RX_BORROWED;
+	borrow->pos = pos;
+	borrow->stamp = rx->stamp | place;
+	borrow->source = n;
+	msg->priv[0] = borrow->stamp;
+	msg->priv[1] = (uintptr_t)rx;
+	return borrow->next;
 }
 
-static void hand_out(struct ipc_rx *rx, uint32_t n, uint64_t pos, const struct msgc_record *header,
-		     struct ipc_msg *msg)
+/* The @got first free places, from @first to @last, are youngest of this source; @next is free. */
+static inline void chain(struct ipc_rx *rx, struct source *src, uint32_t last, uint32_t next,
+			 unsigned int got)
+{
+	if (src->oldest == NONE)
+		src->oldest = rx->free;
+	else
+		rx->borrow[src->youngest].next = rx->free;
+	src->youngest = last;
+	rx->free = next;
+	rx->n_free -= got;
+}
+
+static inline void hand_out(struct source *src, uint64_t pos, const struct msgc_record *header,
+			    uint32_t before, struct ipc_msg *msg)
+{
+	uint64_t seq = header->seq_format & SEQ_MASK;
+
+	msg->data = (void *)(uintptr_t)(src->data + (pos & (src->ring - 1)) + before);
+	msg->len = header->len;
+	msg->cap = header->len;
+	msg->type = header->type;
+	msg->format = (uint8_t)(header->seq_format >> 56);
+	msg->flags = 0;
+	msg->attempts = 0;
+	msg->peer = src->id;
+	msg->seq = seq;
+	msg->cookie = header->cookie;
+	msg->time = 0;
+	msg->missed = 0;
+	if (unlikely(pos < src->redo)) {
+		msg->flags = IPC_F_REDELIVERED;
+		msg->attempts = src->attempts;
+	}
+	if (unlikely(seq != src->seq || src->gap))
+		msg->missed = count_missed(src, seq);
+	else
+		src->seq++;
+}
+
+/* Up to @max records that are nothing but header and payload, and begin below @end. */
+static own_frame unsigned int take_plain(struct ipc_rx *rx, uint32_t n, struct ipc_msg *msgs,
+					 unsigned int max, uint64_t end, uint64_t tail)
 {
 	struct source *src = &rx->source[n];
-	uint32_t i = get_borrow(rx, n, pos);
-	bool again = pos < src->redo;
+	uint64_t pos = src->taken;
+	uint32_t last = NONE, next = rx->free;
+	unsigned int got;
 
-	*msg = (struct ipc_msg){
-		.data = (void *)(uintptr_t)(src->data + (pos & (src->ring - 1)) + HEADER),
-		.len = header->len,
-		.cap = header->len,
-		.type = header->type,
-		.format = (uint8_t)(header->seq_format >> 56),
-		.flags = again ? IPC_F_REDELIVERED : 0,
-		.attempts = again ? src->attempts : 0,
-		.peer = src->id,
-		.seq = header->seq_format & SEQ_MASK,
-		.cookie = header->cookie,
-		.missed = count_missed(src, header->seq_format & SEQ_MASK),
-		.priv = { i, rx->borrow[i].stamp, (uintptr_t)rx },
-	};
+	for (got = 0; got < max && pos < end; got++) {
+		struct msgc_record header;
+
+		read_header(src->data, src->ring, pos, &header);
+		if (unlikely(!header_is_plain(&header, pos, tail)))
+			break;
+		hand_out(src, pos, &header, HEADER, &msgs[got]);
+		last = next;
+		next = borrow(rx, last, n, pos, &msgs[got]);
+		pos += MSGC_SPAN(header.span_flags);
+	}
+	if (got) {
+		chain(rx, src, last, next, got);
+		src->taken = pos;
+		src->unproved = false;
+	}
+	return got;
 }
 
 /* A PAD is released with what precedes it: at once, where nothing does. */
@@ -451,39 +492,64 @@ static void skip_pad(struct ipc_rx *rx, uint32_t n, uint64_t span)
 	}
 }
 
+/* The next record is a PAD, or has a time, or is none. Returns messages, or -1 for the last. */
+static slow_path int take_special(struct ipc_rx *rx, uint32_t n, struct ipc_msg *msg, uint64_t tail)
+{
+	struct source *src = &rx->source[n];
+	uint64_t pos = src->taken, span;
+	struct msgc_record header;
+	const struct msgc_ext *ext;
+
+	read_header(src->data, src->ring, pos, &header);
+	if (!header_is_sound(&header, pos, tail)) {
+		bad_record(rx, n, tail);
+		return -1;
+	}
+	span = MSGC_SPAN(header.span_flags);
+	src->taken += span;
+	src->unproved = false;
+	if (header.span_flags & MSGC_R_PAD) {
+		skip_pad(rx, n, span);
+		return 0;
+	}
+	hand_out(src, pos, &header, header_bytes(&header), msg);
+	if (header.span_flags & MSGC_R_EXT) {
+		ext = (const void *)((const char *)msg->data - sizeof(*ext));
+		msg->time = load(&ext->time);
+	}
+	chain(rx, src, rx->free, borrow(rx, rx->free, n, pos, msg), 1);
+	return 1;
+}
+
 static bool is_over(const struct turn *turn)
 {
 	return turn->records <= 0 || turn->bytes <= 0;
 }
 
-/* Take up to @max messages from one ring, within its turn. */
+/* Take up to @max messages from one ring, within its turn. @all: it has no more. */
 static unsigned int take(struct ipc_rx *rx, uint32_t n, struct turn *turn, struct ipc_msg *msgs,
-			 unsigned int max)
+			 unsigned int max, bool *all)
 {
 	struct source *src = &rx->source[n];
-	uint64_t tail = look_at_tail(rx, src);
-	uint64_t was_taken = src->taken;
+	uint64_t tail = look_at_tail(rx, src), was_taken = src->taken;
 	unsigned int got = 0;
 
 	while (src->taken != tail && got < max && !is_over(turn)) {
-		struct msgc_record header;
-		uint64_t pos = src->taken, span;
+		uint64_t pos = src->taken, stop = pos + (uint64_t)turn->bytes;
+		unsigned int few = (unsigned int)MIN((int64_t)(max - got), turn->records);
+		int more = (int)take_plain(rx, n, msgs + got, few, MIN(stop, tail), tail);
 
-		read_header(src->data, src->ring, pos, &header);
-		if (!header_is_sound(&header, pos, tail)) {
-			bad_record(rx, n, tail);
-			break;
+		if (!more) {
+			more = take_special(rx, n, msgs + got, tail);
+			if (more < 0)
+				break;
+			turn->records -= !more;		/* a PAD */
 		}
-		span = MSGC_SPAN(header.span_flags);
-		src->taken += span;
-		src->unproved = false;
-		turn->records--;
-		turn->bytes -= (int64_t)span;
-		if (header.span_flags & MSGC_R_PAD)
-			skip_pad(rx, n, span);
-		else
-			hand_out(rx, n, pos, &header, &msgs[got++]);
+		got += (unsigned int)more;
+		turn->records -= more;
+		turn->bytes -= (int64_t)(src->taken - pos);
 	}
+	*all = src->taken == tail || src->taken == was_taken;
 	/* Before the application sees them: should it die, a successor flags them. */
 	if (src->taken != was_taken)
 		store_release(&src->slot->taken, src->taken);
@@ -492,16 +558,14 @@ static unsigned int take(struct ipc_rx *rx, uint32_t n, struct turn *turn, struc
 
 static unsigned int drain(struct ipc_rx *rx, uint32_t n, struct ipc_msg *msgs, unsigned int max)
 {
-	const struct source *src = &rx->source[n];
 	unsigned int got = 0;
-	uint64_t was_taken;
+	bool all;
 
 	do {
 		struct turn turn = full_turn;
 
-		was_taken = src->taken;
-		got += take(rx, n, &turn, msgs + got, max - got);
-	} while (src->taken != was_taken);
+		got += take(rx, n, &turn, msgs + got, max - got, &all);
+	} while (!all);
 	return got;
 }
 
@@ -552,17 +616,17 @@ static unsigned int visit(struct ipc_rx *rx, uint32_t n, uint32_t end, struct ip
 	while (got < max && (n = next_hot(rx, n, end)) != NONE) {
 		struct source *src = &rx->source[n];
 		uint64_t was_taken = src->taken;
+		bool all;
 
 		if (n != rx->at)
 			rx->turn = full_turn;
 		rx->at = n++;
-		got += take(rx, rx->at, &rx->turn, msgs + got, max - got);
-		if (src->taken == was_taken) {
+		got += take(rx, rx->at, &rx->turn, msgs + got, max - got, &all);
+		if (src->taken == was_taken)
 			note_empty(rx, src);
-		} else {
+		else
 			src->empty = 0;
-			rx->moved = true;
-		}
+		rx->more |= !all;
 		if (got < max || is_over(&rx->turn)) {
 			rx->at = n < rx->max_senders ? n : 0;
 			rx->turn = full_turn;
@@ -580,11 +644,11 @@ static unsigned int scan(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int m
 	do {
 		uint32_t at = rx->at;
 
-		rx->moved = false;
+		rx->more = false;
 		got += visit(rx, at, rx->max_senders, msgs + got, max - got);
 		if (at && got < max)
 			got += visit(rx, 0, at, msgs + got, max - got);
-	} while (rx->moved && got < max && rx->skipped <= rx->rings);
+	} while (rx->more && got < max && rx->skipped <= rx->rings);
 	return got;
 }
 
@@ -709,55 +773,68 @@ int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_
 	}
 }
 
-static struct borrow *find_borrowed(struct ipc_rx *rx, const struct ipc_msg *msg)
-{
-	struct borrow *borrow;
-
-	if (msg->priv[2] != (uintptr_t)rx || msg->priv[0] >= IPC_RX_BORROWED)
-		return NULL;
-	borrow = &rx->borrow[msg->priv[0]];
-	return borrow->state == BORROWED && borrow->stamp == msg->priv[1] ? borrow : NULL;
-}
-
 /* The head stays before the oldest that is still held. */
 static void release_prefix(struct ipc_rx *rx, uint32_t n)
 {
 	struct source *src = &rx->source[n];
-	uint32_t i = src->oldest;
+	uint32_t i = src->oldest, last = NONE;
 
-	if (i == NONE || rx->borrow[i].state != RELEASED)
-		return;
-	while (i != NONE && rx->borrow[i].state == RELEASED) {
-		src->oldest = rx->borrow[i].next;
-		put_borrow(rx, i);
-		i = src->oldest;
+	while (i != NONE && !rx->borrow[i].stamp) {
+		last = i;
+		i = last == src->youngest ? NONE : rx->borrow[last].next;
+		rx->n_free++;
 	}
+	if (last == NONE)
+		return;
+	rx->borrow[last].next = rx->free;
+	rx->free = src->oldest;
+	src->oldest = i;
 	src->head = i == NONE ? src->taken : rx->borrow[i].pos;
 	touch(rx, n);
 }
 
-int ipc_rx_release(struct ipc_rx *rx, const struct ipc_msg *msgs, unsigned int n)
+static inline struct borrow *place_of(struct ipc_rx *rx, const struct ipc_msg *msg)
+{
+	return &rx->borrow[msg->priv[0] % IPC_RX_BORROWED];
+}
+
+/* Of several sources, or of one that is gone. */
+static void release_each(struct ipc_rx *rx, const struct ipc_msg *msgs, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		struct borrow *borrow = find_borrowed(rx, &msgs[i]);
+		struct borrow *borrow = place_of(rx, &msgs[i]);
 
-		if (!borrow) {
-			while (i-- > 0)
-				rx->borrow[msgs[i].priv[0]].state = BORROWED;
-			return -EINVAL;
-		}
-		borrow->state = RELEASED;
-	}
-	for (unsigned int i = 0; i < n; i++) {
-		struct borrow *borrow = &rx->borrow[msgs[i].priv[0]];
-
-		if (borrow->state != RELEASED)		/* went with an older one */
-			continue;
 		if (borrow->source == NONE)
 			put_borrow(rx, (uint32_t)(borrow - rx->borrow));
 		else
 			release_prefix(rx, borrow->source);
 	}
+}
+
+static slow_path int take_back_release(struct ipc_rx *rx, const struct ipc_msg *msgs,
+				       unsigned int n)
+{
+	while (n-- > 0)
+		place_of(rx, &msgs[n])->stamp = msgs[n].priv[0];
+	return -EINVAL;
+}
+
+int ipc_rx_release(struct ipc_rx *rx, const struct ipc_msg *msgs, unsigned int n)
+{
+	uint32_t source = n ? place_of(rx, msgs)->source : NONE, others = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct borrow *borrow = place_of(rx, &msgs[i]);
+
+		if (unlikely(msgs[i].priv[1] != (uintptr_t)rx || borrow->stamp != msgs[i].priv[0]))
+			return take_back_release(rx, msgs, i);
+		borrow->stamp = 0;
+		others |= borrow->source ^ source;
+	}
+	if (likely(!others && source != NONE))
+		release_prefix(rx, source);
+	else
+		release_each(rx, msgs, n);
 	return settle(rx);
 }
 

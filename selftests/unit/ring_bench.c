@@ -1,84 +1,260 @@
 // SPDX-License-Identifier: MIT
 /*
- * ring_bench - what a message costs in one thread that nobody waits for, beside a bare ring: one
- * writer, one reader, fixed slots, no header, no check, no barrier. No test: it prints CPU time.
+ * ring_bench - what a message costs through the public functions, on plain memory, beside a bare
+ * ring: one writer, one reader, fixed slots, no header, no check, no full barrier. Everybody polls;
+ * payloads are written and read in full. No test: it prints the best of many short runs, as the
+ * machine may be busy.
+ *
+ * usage: ring_bench [one]	one: in one thread only, once (to count instructions)
  */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "internal.h"
 #include "messages.h"
 
-#include <time.h>
-
-#define MESSAGES	2000000U
+#define MESSAGES	20000U
+#define RUNS		60
 #define LEN		64U
 #define SLOTS		4096U
+#define RING		((uint64_t)SLOTS * LEN)	/* bytes, of either kind */
 
-static struct {
-	_Alignas(64) uint64_t tail;
-	_Alignas(64) uint64_t head;
-	_Alignas(64) char slot[SLOTS][LEN];
-} bare;
+static const char payload[LEN] = "payload";
 
-static uint64_t seen;
+/* One writer and one reader, with what each of them knows. */
+struct way {
+	void (*put)(struct way *way, unsigned int n);
+	unsigned int (*take)(struct way *way, unsigned int max);
+	struct ipc_endpoint *tx, *rx;
+	struct chan *chan;
+	uint64_t next, limit, apart0[14];	/* writer's; each on a line of its own */
+	uint64_t done, sum, apart1[14];		/* reader's */
+	uint64_t tail, apart2[15];
+	uint64_t head, apart3[15];
+	char slot[SLOTS][LEN];
+};
 
-/* Of this process only: the machine may be busy. */
-static uint64_t cpu_ns(void)
+static struct way bare[2], full[2];	/* there and back */
+
+static uint64_t sum_of(const void *data)
 {
-	struct timespec now;
+	const uint64_t *word = data;
+	uint64_t sum = 0;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	for (unsigned int i = 0; i < LEN / 8; i++)
+		sum += word[i];
+	return sum;
 }
 
-static uint64_t bare_ring(unsigned int batch)
-{
-	uint64_t start = cpu_ns(), head = 0, tail = 0;
-	char payload[LEN] = "payload";
+/* ---- a bare ring ---- */
 
-	while (head < MESSAGES) {
-		for (unsigned int i = 0; i < batch; i++, tail++)
-			memcpy(bare.slot[tail % SLOTS], payload, LEN);
-		__atomic_store_n(&bare.tail, tail, __ATOMIC_RELEASE);
-		while (head < __atomic_load_n(&bare.tail, __ATOMIC_ACQUIRE))
-			seen += (uint8_t)bare.slot[head++ % SLOTS][0];
-		__atomic_store_n(&bare.head, head, __ATOMIC_RELEASE);
-	}
-	return cpu_ns() - start;
+static void bare_put(struct way *way, unsigned int n)
+{
+	while (way->next + n > way->limit)
+		way->limit = __atomic_load_n(&way->head, __ATOMIC_ACQUIRE) + SLOTS;
+	for (unsigned int i = 0; i < n; i++)
+		memcpy(way->slot[way->next++ % SLOTS], payload, LEN);
+	__atomic_store_n(&way->tail, way->next, __ATOMIC_RELEASE);
 }
 
-static uint64_t engine(struct peer *tx, struct peer *rx, unsigned int batch)
+static unsigned int bare_take(struct way *way, unsigned int max)
 {
-	uint64_t start = cpu_ns(), done = 0;
-	char payload[LEN] = "payload";
-	struct ipc_msg msg[64] = { 0 };
+	uint64_t ready = __atomic_load_n(&way->tail, __ATOMIC_ACQUIRE) - way->done;
+	unsigned int n = ready < max ? (unsigned int)ready : max;
 
-	while (done < MESSAGES) {
-		for (unsigned int i = 0; i < batch; i++) {
-			ipc_tx_reserve(tx->tx, &msg[i], LEN, IPC_NOW);
-			memcpy(msg[i].data, payload, LEN);
-			ipc_tx_commit(tx->tx, &msg[i]);
-		}
-		ipc_tx_publish(tx->tx);
-		ipc_rx_recv(rx->rx, msg, batch, IPC_NOW);
-		for (unsigned int i = 0; i < batch; i++)
-			seen += *(uint8_t *)msg[i].data;
-		ipc_rx_release(rx->rx, msg, batch);
-		done += batch;
-	}
-	return cpu_ns() - start;
+	if (!n)
+		return 0;
+	for (unsigned int i = 0; i < n; i++)
+		way->sum += sum_of(way->slot[way->done++ % SLOTS]);
+	__atomic_store_n(&way->head, way->done, __ATOMIC_RELEASE);
+	return n;
 }
 
-int main(void)
+/* ---- the library ---- */
+
+static void full_put(struct way *way, unsigned int n)
 {
-	struct chan *chan = chan_new(1, 1 << 20);
-	struct peer *rx = join_receiver(chan, 0, 0);
-	struct peer *tx = join_sender(chan, 1 << 20, 0);
+	struct ipc_msg msg = { 0 };
 
-	for (unsigned int batch = 1; batch <= 64; batch *= 4) {
-		double plain = (double)bare_ring(batch) / MESSAGES;
-		double full = (double)engine(tx, rx, batch) / MESSAGES;
-
-		printf("batch %2u: bare ring %5.1f ns, engine %5.1f ns, ratio %.1f\n", batch, plain,
-		       full, full / plain);
+	for (unsigned int i = 0; i < n; i++) {
+		while (ipc_reserve(way->tx, &msg, LEN, IPC_NOW))
+			;
+		memcpy(msg.data, payload, LEN);
+		ipc_commit(way->tx, &msg);
 	}
-	chan_free(chan);
-	return seen == 0;
+	ipc_publish(way->tx);
+}
+
+static unsigned int full_take(struct way *way, unsigned int max)
+{
+	static _Thread_local struct ipc_msg msg[64];
+	int got = ipc_recv(way->rx, msg, max, IPC_NOW);
+
+	if (got <= 0)
+		return 0;
+	for (int i = 0; i < got; i++)
+		way->sum += sum_of(msg[i].data);
+	ipc_release(way->rx, msg, (unsigned int)got);
+	return (unsigned int)got;
+}
+
+/* An endpoint as ipc_attach() makes it, on the fake kernel's memory. */
+static struct ipc_endpoint *endpoint(const struct ipc_kind *kind, struct peer *peer)
+{
+	struct msgc_attach at = {
+		.id = peer->map.id, .number = peer->map.number, .ring = peer->map.ring,
+		.max_senders = peer->chan->max_senders,
+		.area[MSGC_DATA].stride = peer->map.data_stride,
+		.area[MSGC_PEER].stride = peer->map.peer_stride,
+	};
+	struct ipc_attach how = { 0 };
+	size_t size = FAKE_PAGE + (kind->size(&at) + FAKE_PAGE - 1) / FAKE_PAGE * FAKE_PAGE;
+	struct ipc_endpoint *ep = aligned_alloc(FAKE_PAGE, size);
+
+	memset(ep, 0, size);
+	ep->fd = -1;
+	ep->priv = (char *)ep + FAKE_PAGE;
+	ep->area[MSGC_STATUS] = (void *)(uintptr_t)peer->map.status;
+	ep->area[MSGC_OWN] = peer->map.own;
+	ep->area[MSGC_DATA] = peer->map.data;
+	ep->area[MSGC_PEER] = (void *)(uintptr_t)peer->map.peer;
+	kind->init(ep, NULL, &at, &how);
+	ep->kind = kind;
+	return ep;
+}
+
+static void way_open(struct way *way, bool library)
+{
+	struct peer *receiver, *sender;
+
+	*way = (struct way){ .put = bare_put, .take = bare_take };
+	if (!library)
+		return;
+	way->put = full_put;
+	way->take = full_take;
+	way->chan = chan_new(1, RING);
+	receiver = join_receiver(way->chan, 0, 0);
+	sender = join_sender(way->chan, RING, 0);
+	way->tx = endpoint(&ipc_ring_sender, sender);
+	way->rx = endpoint(&ipc_ring_receiver, receiver);
+}
+
+/* ---- runs ---- */
+
+static double in_one_thread(struct way *way, unsigned int batch)
+{
+	uint64_t start = now_ns();
+
+	for (unsigned int n = 0; n < MESSAGES; n += batch) {
+		way->put(way, batch);
+		way->take(way, batch);
+	}
+	return (double)(now_ns() - start) / MESSAGES;
+}
+
+static void pin(size_t cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+struct run {
+	struct way *there, *back;	/* back: NULL for one way */
+	unsigned int batch;
+	unsigned int started;
+};
+
+static void take_all(struct way *way, unsigned int n, unsigned int batch)
+{
+	while (n)
+		n -= way->take(way, batch < n ? batch : n);
+}
+
+static void *other_end(void *arg)
+{
+	struct run *run = arg;
+
+	pin(1);
+	__atomic_store_n(&run->started, 1, __ATOMIC_SEQ_CST);
+	if (!run->back)
+		take_all(run->there, MESSAGES, run->batch);
+	for (unsigned int n = 0; run->back && n < MESSAGES; n++) {
+		take_all(run->there, 1, 1);
+		run->back->put(run->back, 1);
+	}
+	return NULL;
+}
+
+/* A message, or a round trip, between two processors. */
+static double on_two_cpus(struct way *there, struct way *back, unsigned int batch)
+{
+	struct run run = { .there = there, .back = back, .batch = batch };
+	pthread_t thread;
+	uint64_t start;
+
+	pthread_create(&thread, NULL, other_end, &run);
+	while (!__atomic_load_n(&run.started, __ATOMIC_SEQ_CST))
+		sched_yield();
+	start = now_ns();
+	for (unsigned int n = 0; n < MESSAGES; n += batch) {
+		there->put(there, batch);
+		if (back)
+			take_all(back, 1, 1);
+	}
+	pthread_join(thread, NULL);
+	return (double)(now_ns() - start) / MESSAGES;
+}
+
+static double smaller(double a, double b)
+{
+	return a && a < b ? a : b;
+}
+
+static void print(const char *what, unsigned int batch, double plain, double library)
+{
+	printf("%-12s batch %2u: bare %6.1f ns, library %6.1f ns, %.2f of bare's speed\n", what,
+	       batch, plain, library, plain / library);
+}
+
+static double run_once(struct way ways[2], unsigned int batch, bool two, bool round_trip)
+{
+	if (!two)
+		return in_one_thread(&ways[0], batch);
+	return on_two_cpus(&ways[0], round_trip ? &ways[1] : NULL, batch);
+}
+
+static void compare(const char *what, unsigned int batch, bool two, bool round_trip)
+{
+	double plain = 0, library = 0;
+
+	for (int i = 0; i < RUNS; i++) {
+		plain = smaller(plain, run_once(bare, batch, two, round_trip));
+		library = smaller(library, run_once(full, batch, two, round_trip));
+	}
+	print(what, batch, plain, library);
+}
+
+int main(int argc, char **argv)
+{
+	static const unsigned int batches[] = { 1, 8, 32 };
+
+	(void)argv;
+	for (int i = 0; i < 2; i++) {
+		way_open(&bare[i], false);
+		way_open(&full[i], true);
+	}
+	if (argc > 1)
+		return in_one_thread(&full[0], 32) == 0;
+	pin(0);
+	for (size_t i = 0; i < sizeof(batches) / sizeof(*batches); i++)
+		compare("one thread", batches[i], false, false);
+	for (size_t i = 0; i < sizeof(batches) / sizeof(*batches); i++)
+		compare("two CPUs", batches[i], true, false);
+	compare("round trip", 1, true, true);
+	return 0;
 }
