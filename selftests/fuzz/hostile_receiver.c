@@ -16,7 +16,7 @@
 
 enum { RESERVE, FINISH, PUBLISH, SEND, DRAIN, STEPS };
 enum { INNOCENT_SEND, RECV, RELEASE, SLOT, GEN, SEEN, REFUSE, KICK, SUCCESSOR, SECOND,
-       ACTIONS };
+	ACTIONS };
 
 const unsigned int step_kinds = STEPS, action_kinds = ACTIONS;
 
