@@ -237,6 +237,8 @@ static bool is_offered(void)
 	struct ipc_options opt = {
 		.size = sizeof(opt), .delivery = now->delivery, .ring_max = now->ring,
 		.max_receivers = RECEIVERS,
+		/* Else the ring is held for a tethered one to come, and full. */
+		.flags = now->flags & IPC_UNTETHERED ? IPC_UNTETHERED_ONLY : 0,
 	};
 	struct ipc_attach how = {
 		.size = sizeof(how), .role = IPC_RECEIVER, .flags = now->flags,
