@@ -160,24 +160,40 @@ static bool is_writable(const struct peer *sender)
 		(tethered && !(tethered & line_of_peer(sender)->receivers));
 }
 
+static bool is_readable_from(const struct peer *receiver, const struct peer *sender)
+{
+	const struct msgc_slot *slot = slot_of(receiver, sender);
+	const struct msgc_line *line = line_of_peer(sender);
+	uint64_t taken;
+
+	if (!(line->receivers >> receiver->index & 1))
+		return false;
+	taken = load(&slot->gen) == line->since ? load(&slot->taken) : line->head;
+	return taken != tail_or_end(sender);
+}
+
+static bool is_hot(const struct chan *chan, uint32_t n)
+{
+	return chan->status->hot[n / 64] >> n % 64 & 1;
+}
+
+/* As the kernel does: of the rings that are not quiet. */
 static bool is_readable(const struct peer *receiver)
 {
 	for (uint32_t n = 0; n < receiver->chan->max_senders; n++) {
 		const struct peer *sender = sender_at(receiver->chan, n);
-		const struct msgc_slot *slot;
-		const struct msgc_line *line;
-		uint64_t taken;
 
-		if (!sender)
-			continue;
-		line = line_of_peer(sender);
-		if (!(line->receivers >> receiver->index & 1))
-			continue;
-		slot = slot_of(receiver, sender);
-		taken = load(&slot->gen) == line->since ? load(&slot->taken) : line->head;
-		if (taken != tail_or_end(sender))
+		if (sender && is_hot(receiver->chan, n) && is_readable_from(receiver, sender))
 			return true;
 	}
+	return false;
+}
+
+static bool is_untaken(const struct peer *sender)
+{
+	for (uint32_t r = 0; r < sender->chan->max_receivers; r++)
+		if (sender->chan->peer[r] && is_readable_from(sender->chan->peer[r], sender))
+			return true;
 	return false;
 }
 
@@ -237,6 +253,7 @@ static void revoke_ring(struct peer *sender)
 	}
 	chan->peer[sender->index] = NULL;
 	chan->freed[sender->index] = ++chan->frees;
+	clear_bits(&chan->status->hot[n / 64], 1ULL << n % 64);
 	next_generation(chan);
 }
 
@@ -253,6 +270,26 @@ static void revoke_drained(struct chan *chan)
 
 /* ---- commands ---- */
 
+static void set_hot(struct peer *sender)
+{
+	uint32_t n = sender->map.number;
+
+	set_bits(&sender->chan->status->hot[n / 64], 1ULL << n % 64);
+}
+
+static void kick_receivers(struct peer *sender)
+{
+	struct chan *chan = sender->chan;
+
+	set_hot(sender);
+	for (uint32_t r = 0; r < chan->max_receivers; r++) {
+		uint64_t bit = line_of_peer(sender)->receivers & 1ULL << r;
+
+		if (clear_bits(&chan->status->armed, bit) & bit && chan->peer[r])
+			wake(chan->peer[r]);
+	}
+}
+
 static int fake_kick(void *ctx)
 {
 	struct peer *peer = ctx;
@@ -260,12 +297,8 @@ static int fake_kick(void *ctx)
 
 	pthread_mutex_lock(&chan->lock);
 	peer->kicks++;
-	for (uint32_t r = 0; peer->tx && r < chan->max_receivers; r++) {
-		uint64_t bit = line_of_peer(peer)->receivers & 1ULL << r;
-
-		if (clear_bits(&chan->status->armed, bit) & bit && chan->peer[r])
-			wake(chan->peer[r]);
-	}
+	if (peer->tx)
+		kick_receivers(peer);
 	for (uint32_t n = 0; !peer->tx && n < chan->max_senders; n++) {
 		struct peer *sender = sender_at(chan, n);
 
@@ -297,6 +330,24 @@ static int sleep_until_woken(struct peer *peer, unsigned int wakes, uint64_t dea
 	return -err;
 }
 
+/* Which rings this receiver wishes quiet: cleared, and after a barrier looked at again. */
+static void hear_wishes(struct peer *receiver)
+{
+	const struct msgc_slots *slots = (void *)receiver->own;
+	struct chan *chan = receiver->chan;
+
+	for (uint32_t n = 0; chan->status->hot_used && n < chan->max_senders; n++) {
+		struct peer *sender = sender_at(chan, n);
+
+		if (!sender || !(load(&slots->quiet[n / 64]) >> n % 64 & 1) || !is_hot(chan, n) ||
+		    is_untaken(sender))
+			continue;
+		clear_bits(&chan->status->hot[n / 64], 1ULL << n % 64);
+		if (is_untaken(sender))
+			kick_receivers(sender);
+	}
+}
+
 static int fake_wait(void *ctx, unsigned int events, uint64_t deadline)
 {
 	struct peer *peer = ctx;
@@ -305,6 +356,8 @@ static int fake_wait(void *ctx, unsigned int events, uint64_t deadline)
 
 	pthread_mutex_lock(&peer->chan->lock);
 	peer->waits++;
+	if (!peer->tx && !peer->dead)
+		hear_wishes(peer);
 	for (;;) {
 		wakes = peer->wakes;				/* join, arm, barrier, look */
 		arm(peer);
@@ -436,6 +489,7 @@ struct peer *join_sender(struct chan *chan, uint64_t ring, unsigned int spin)
 	publish_line(peer, (uint8_t)__builtin_ctzll(ring), 0, chan->takers);
 	store(&chan->status->joined, chan->status->generation + 1);
 	store(&chan->status->senders, chan->status->senders + 1);
+	set_hot(peer);
 	peer->memory = malloc(ipc_tx_size(ring));
 	peer->tx = ipc_tx_init(peer->memory, &peer->map, &fake_ops, peer, spin);
 	next_generation(chan);
@@ -455,9 +509,12 @@ static void take_part(struct peer *receiver)
 	uint64_t bit = 1ULL << receiver->index;
 
 	chan->takers |= bit;
-	for (uint32_t n = 0; n < chan->max_senders; n++)
-		if (sender_at(chan, n))
-			set_bits(&line_of_peer(sender_at(chan, n))->receivers, bit);
+	for (uint32_t n = 0; n < chan->max_senders; n++) {
+		if (!sender_at(chan, n))
+			continue;
+		set_bits(&line_of_peer(sender_at(chan, n))->receivers, bit);
+		set_hot(sender_at(chan, n));
+	}
 	if (is_tethered(receiver))
 		store(&chan->status->tethered, chan->status->tethered | bit);
 }
@@ -596,6 +653,7 @@ static void leave_sender(struct peer *peer)
 	head = head > low ? head : low;
 	store(&line->end, clamp(load(tail_of(peer)), head, head + peer->map.ring));
 	store(&line->space_at, load(&line->end));
+	set_hot(peer);
 	store(&peer->chan->status->senders, peer->chan->status->senders - 1);
 }
 
@@ -656,6 +714,7 @@ static struct chan *chan_of(uint32_t max_senders, uint32_t max_receivers, uint64
 	memset(chan->status, 0, FAKE_PAGE + lines * sizeof(struct msgc_line));
 	chan->status->delivery = MSGC_EXCLUSIVE;
 	chan->status->max_senders = max_senders;
+	chan->status->hot_used = max_senders > 64;
 	chan->status->max_receivers = chan->max_receivers;
 	chan->status->line_off = FAKE_PAGE;
 	chan->status->generation = 1;
