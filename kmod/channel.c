@@ -63,7 +63,7 @@ static int check_ring(struct msgc_create *par)
 	if (par->max_senders > MSGC_SENDERS || par->max_receivers > MSGC_RECEIVERS ||
 	    par->ring_max > RING_MOST || (overwrites && par->delivery != MSGC_BROADCAST))
 		return -EINVAL;
-	if (par->delivery > MSGC_BROADCAST || par->max_senders > 64 || par->max_attempts)
+	if (par->delivery > MSGC_BROADCAST || par->max_attempts)
 		return -EOPNOTSUPP;
 	par->ring_max = max_t(u64, roundup_pow_of_two(par->ring_max), PAGE_SIZE);
 	return window_fits(2 * par->ring_max, par->max_senders) ? 0 : -EOVERFLOW;

@@ -211,7 +211,7 @@ TEST_F(device, create_refuses)
 		{ "reply of a ring", -EINVAL, CREATE(.reply = 4096) },
 		{ "ring size of rendezvous", -EINVAL, CREATE_CALL(.ring_max = 4096) },
 		{ "attempts of a ring", -EOPNOTSUPP, CREATE(.max_attempts = 3) },
-		{ "65 senders", -EOPNOTSUPP, CREATE(.max_senders = 65) },
+		{ "1025 senders", -EINVAL, CREATE(.max_senders = 1025) },
 		{ "65 receivers", -EINVAL, CREATE(.max_receivers = 65) },
 		{ "1025 clients", -EINVAL, CREATE_CALL(.max_senders = 1025) },
 		{ "2 servers, not many", -EINVAL, CREATE_CALL(.max_receivers = 2) },

@@ -41,8 +41,8 @@ static void create_options(void)
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
 	opt = (struct ipc_options){ .size = sizeof(opt), .slots = 4 };	/* of the other mode */
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
-	opt = (struct ipc_options){ .size = sizeof(opt), .max_senders = 65 };
-	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
+	opt = (struct ipc_options){ .size = sizeof(opt), .max_senders = 1025 };
+	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .mode = IPC_RENDEZVOUS, .spin_ns = 1 };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
 	opt = (struct ipc_options){ .size = sizeof(opt), .pad = 1 };
