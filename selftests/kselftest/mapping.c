@@ -571,6 +571,31 @@ TEST_F(ring, split_and_move)
  * Fault and revocation race, many times: a stale byte of a departed sender must never be read
  * after the revocation.
  */
+/* Every stride by itself, and some: then no more, be it by mmap or by splitting. */
+TEST_F(ring, bounded)
+{
+	const struct msgc_area *a = &self->rx.at.area[MSGC_STATUS];
+	unsigned int most = 64 + 2 * self->rx.at.max_senders, n = 0;
+	unsigned char *p[1024], *last;
+
+	ep_unmap(&self->rx);
+	while (n < 1024 && (p[n] = map_area(self->rx.fd, a, PROT_READ)) != MAP_FAILED)
+		n++;
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(most, n);
+	EXPECT_EQ(0, munmap(p[--n], a->size));
+	last = map_area(self->rx.fd, &self->rx.at.area[MSGC_DATA], PROT_READ);
+	ASSERT_NE(MAP_FAILED, last);
+	EXPECT_EQ(-1, munmap(last, PAGE));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(-1, mprotect(last + PAGE, PAGE, PROT_NONE));
+	EXPECT_EQ(0, munmap(p[--n], a->size));
+	EXPECT_EQ(0, munmap(last, PAGE));
+	p[n] = map_area(self->rx.fd, a, PROT_READ);
+	EXPECT_NE(MAP_FAILED, p[n]);
+	EXPECT_EQ(MAP_FAILED, map_area(self->rx.fd, a, PROT_READ));
+}
+
 static void *reader(void *p)
 {
 	struct ep *r = p;

@@ -54,13 +54,16 @@
 
 /* Mode of a channel. */
 enum { MSGC_RING = 1, MSGC_RENDEZVOUS };
-/* Delivery of a ring channel; 0 = EXCLUSIVE; BROADCAST, BALANCED (later). Rendezvous: 0. */
+/*
+ * Delivery of a ring channel; 0 = EXCLUSIVE, with UNTETHERED_ONLY BROADCAST; BALANCED (later).
+ * Rendezvous: 0.
+ */
 enum { MSGC_EXCLUSIVE = 1, MSGC_BROADCAST, MSGC_BALANCED };
 /* Role of an endpoint: a sender is a client, a receiver a server, of a rendezvous channel. */
 enum { MSGC_SENDER = 1, MSGC_RECEIVER };
 /*
  * State of an endpoint. LEFT: it detached or was closed; DIED: with its process, or evicted;
- * REVOKED: gone, and what it left too. STANDBY (later).
+ * REVOKED: gone, and what it left too. STANDBY: of an exclusive channel, while another receives.
  */
 enum { MSGC_FREE, MSGC_LIVE, MSGC_STANDBY, MSGC_LEFT, MSGC_DIED, MSGC_REVOKED };
 /*
@@ -83,15 +86,20 @@ enum { MSGC_IN = 1, MSGC_PRI = 2, MSGC_OUT = 4, MSGC_ERR = 8, MSGC_HUP = 16 };
 /*
  * Flags of CREATE. PERSISTENT: until it is unlinked, its network namespace ends or the module
  * is unloaded, else until its last fd is closed. Rendezvous: MANY_SERVERS: more than one server
- * endpoint at a time. REDELIVER: a dead server's calls go to another. UNTETHERED_ONLY, INHERIT
- * (later).
+ * endpoint at a time. REDELIVER: a dead server's calls go to another. Ring, BROADCAST:
+ * UNTETHERED_ONLY: nobody holds space, the oldest is overwritten. INHERIT (later).
  */
 enum {
 	MSGC_PERSISTENT = 1, MSGC_UNTETHERED_ONLY = 2, MSGC_MANY_SERVERS = 4, MSGC_REDELIVER = 8,
 	MSGC_INHERIT = 16,
 };
 
-/* Flags of ATTACH. STAY: a receiver that outlasts the end of the stream. The others (later). */
+/*
+ * Flags of ATTACH. Receivers: STAY: outlasts the end of the stream. Ring receivers: UNTETHERED:
+ * holds no space, and may miss messages; beside whatever other receivers there are. OLDEST: begins
+ * at what is still there, not now (it does so itself; of an exclusive channel it always does).
+ * AS_STANDBY: of an exclusive channel; where there is a receiver, waits to follow it. BOUND (later).
+ */
 enum { MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16 };
 
 /*
@@ -242,8 +250,9 @@ struct msgc_whom { __u32 size, flags, peer, zero; };
  * DATA	   records twice, RW	window: records, RO	requests, RW		window: requests, RO
  * PEER	   window: slots, RO	window: controls, RO	replies, RO		window: replies, RW
  *
- * mmap: EPERM not the owner, EACCES not granted, EINVAL other range, private. SIGBUS: a stride
- * that never had an owner.
+ * mmap: EPERM not the owner, EACCES not granted, EINVAL other range, private, ENOMEM more than
+ * 64 mappings and one for each stride (also where munmap and mprotect would split one). SIGBUS: a
+ * stride that never had an owner.
  */
 enum { MSGC_STATUS, MSGC_OWN, MSGC_INBOX, MSGC_DATA, MSGC_PEER, MSGC_AREAS };
 #define MSGC_AREA_SHIFT	41
@@ -251,8 +260,9 @@ struct msgc_area { __aligned_u64 offset, size, stride; };
 
 /*
  * Channel, ATTACH -> an endpoint fd, O_CLOEXEC. It belongs to the calling process and dies with
- * it. Its memory is charged to the caller. EACCES: the fd lacks the right. EBUSY: there is a
- * receiver, or the one server. EUSERS: no index free. EDQUOT: too many endpoints or bytes of
+ * it. Its memory is charged to the caller. EACCES: the fd lacks the right. EINVAL: a flag
+ * of another role, mode or delivery. EBUSY: an exclusive channel has a receiver, or there is the
+ * one server. EUSERS: no index free. EDQUOT: too many endpoints or bytes of
  * this user, more than half of the indices, or a client's slots cost more than `ring`. EMFILE,
  * ENFILE.
  */
