@@ -176,15 +176,29 @@ static void check(const struct ipc_msg *msg)
 	next[stream] = number + 1;
 }
 
-/* As a prefix, as a whole, or from behind. */
+static bool is_unchanged(const struct ipc_msg *msg)
+{
+	return is_intact(msg, seed_of(STREAM(msg->cookie), NUMBER(msg->cookie)), now->ring);
+}
+
+/* As a whole, or one after the other: from behind, or from the front, when the rest must stay. */
 static void release(struct ipc_endpoint *ep, struct ipc_msg *msg, unsigned int n, uint64_t *random)
 {
-	if (random_below(random, 64)) {
+	uint32_t way = random_below(random, 64);
+
+	if (way > 1) {
 		EXPECT(ipc_release(ep, msg, n) == 0);
 		return;
 	}
-	while (n-- > 0)
-		EXPECT(ipc_release(ep, &msg[n], 1) == 0);
+	for (unsigned int i = 0; i < n; i++) {
+		struct ipc_msg *next_one = way ? &msg[i] : &msg[n - 1 - i];
+
+		if (way)
+			sched_yield();
+		if (!is_unchanged(next_one))
+			FAIL("a message changed while it was held");
+		EXPECT(ipc_release(ep, next_one, 1) == 0);
+	}
 }
 
 static int take(struct ipc_endpoint *ep, struct ipc_msg *msg, unsigned int n)
