@@ -138,7 +138,9 @@ IPC_API int ipc_attach(struct ipc_channel *ch, const struct ipc_attach *how,
 
 	if (ret)
 		return ret;
-	at.flags = h.flags;
+	if (h.flags & IPC_TIMED && (ch->info.mode != MSGC_RING || h.role != IPC_SENDER))
+		return -EINVAL;
+	at.flags = h.flags & ~(uint32_t)IPC_TIMED;	/* nothing to the kernel */
 	at.role = h.role;
 	at.held = h.held;
 	at.ring = h.ring;

@@ -92,7 +92,8 @@ enum {
 	IPC_UNTETHERED = 2,	/* ring receiver: holds nobody up, may miss messages */
 	IPC_STANDBY = 4,	/* exclusive: waits in ipc_recv() to succeed the receiver */
 	IPC_BOUND = 8,		/* reserved: -EOPNOTSUPP */
-	IPC_STAY = 16		/* ring receiver: no end of stream, as there is none for servers */
+	IPC_STAY = 16,		/* ring receiver: no end of stream, as there is none for servers */
+	IPC_TIMED = 1 << 16	/* ring sender: its messages carry their time, in 32 bytes more */
 };
 
 /* Rights of ipc_open() */
@@ -178,7 +179,11 @@ struct ipc_attach {
 	uint64_t ring;		/* sender: size of its ring, up to a power of two, 1 MiB (or
 				 * ring_max); client: the most to pay for its slots, 64 MiB
 				 */
-	uint64_t spin_ns;	/* ring: how long, about, a wait looks before it sleeps */
+	uint64_t spin_ns;	/* ring: how long, about, a wait looks before it sleeps, at most:
+				 * less while that did not pay lately; 0: not at all; UINT64_MAX:
+				 * it never sleeps, and asks the kernel every millisecond or so
+				 * whether it was interrupted
+				 */
 };
 
 /*
@@ -201,7 +206,9 @@ struct ipc_msg {
 	int32_t	 result;	/* of a call: the server's, or -errno where not IPC_DONE */
 	uint64_t seq;		/* received from a ring: the sender's running number, from 1 */
 	uint64_t cookie;	/* the application's, travels along; an answer has its call's */
-	uint64_t time;		/* reserved: 0 */
+	uint64_t time;		/* IPC_TIMED: when it was committed, CLOCK_MONOTONIC ns, or what the
+				 * sender had put here; received from others: 0
+				 */
 	uint64_t missed;	/* received from a ring: lost ones of this sender before it */
 	uint64_t deadline;	/* received by a server: the call's, or IPC_FOREVER */
 	void	*reply;		/* received by a server: write the reply here */
@@ -329,10 +336,11 @@ int ipc_interrupt(struct ipc_endpoint *ep);
  * gets a record of its ring, a client one of its slots. Waits until there is room; a sender
  * publishes what is committed before it waits.
  *
- * -EMSGSIZE: more than a ring less 32 bytes, or a slot, can hold. -EBUSY: waiting cannot help, as
- * the caller itself holds the room: open reservations; on a client also borrowed answers and calls
- * not collected. -ENOBUFS: a sender has 64 reservations unpublished behind an open one. -EPROTO:
- * the ring is full and sender and receiver refused each other. -EAGAIN, -ETIMEDOUT, -EINTR.
+ * -EMSGSIZE: more than a ring less 32 bytes (IPC_TIMED: 64), or a slot, can hold. -EBUSY: waiting
+ * cannot help, as the caller itself holds the room: open reservations; on a client also borrowed
+ * answers and calls not collected. -ENOBUFS: a sender has 64 reservations behind an open one.
+ * -EPROTO: the ring is full and sender and receiver refused each other. -EAGAIN, -ETIMEDOUT,
+ * -EINTR.
  */
 int ipc_reserve(struct ipc_endpoint *ep, struct ipc_msg *m, uint32_t len, uint64_t deadline);
 
@@ -385,7 +393,8 @@ int ipc_drop(struct ipc_endpoint *ep, uint64_t n);
 
 /*
  * Borrow 1 to n messages; returns how many. Waits for the first only. Each stays valid until it is
- * given back, also across further calls.
+ * given back, also across further calls. Of a message from a ring only these are set: data, len,
+ * cap, type, format, flags, attempts, peer, seq, cookie, time, missed, priv.
  *
  * -EPIPE: receiver: there have been senders, all have left, all is drained. -EPROTO, once for each
  * such sender: the sender m[0].peer and this receiver refused each other, because of what one of

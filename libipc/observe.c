@@ -621,7 +621,7 @@ int ipc_obs_recv(struct ipc_obs *obs, struct ipc_msg *msgs, unsigned int n, uint
 		spun = !spun && spin_until(&obs->spin, something_moved, obs);
 		if (spun)
 			continue;
-		got = obs->ops->wait(obs->ctx, MSGC_IN, deadline);
+		got = nap(&obs->spin, obs->ops, obs->ctx, MSGC_IN, deadline);
 		if (got < 0)
 			return got;
 		if (got & MSGC_HUP)		/* one left between our attach and our first look */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 #include "ring.h"
 
@@ -20,6 +21,7 @@
 #define SEQ_MASK	((1ULL << 56) - 1)
 #define FLAGS_MASK	(~0U << 26)	/* of span_flags: what is not span */
 #define NONE		UINT32_MAX	/* no index */
+#define SPIN_ROUND	16384U		/* looks between two questions to the kernel */
 #define SPIN_PROBE	16U		/* looks that are risked though none paid lately */
 
 #define MIN(a, b)	((a) < (b) ? (a) : (b))
@@ -41,15 +43,23 @@
 /* Store and full barrier in one locked instruction: half the price of a store and mfence. */
 #define store_barrier(p, v)	((void)__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
 
+static inline uint64_t monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* Looking again before going to sleep, as often as it paid lately. */
 struct spin {
-	unsigned int max, now;
+	unsigned int max, now;		/* max: IPC_SPIN_FOREVER: never to sleep */
 };
 
 static inline void spin_init(struct spin *spin, unsigned int max)
 {
 	spin->max = max;
-	spin->now = MIN(max, SPIN_PROBE);
+	spin->now = max == IPC_SPIN_FOREVER ? SPIN_ROUND : MIN(max, SPIN_PROBE);
 }
 
 static inline void cpu_relax(void)
@@ -65,13 +75,29 @@ static inline bool spin_until(struct spin *spin, bool (*ready)(void *), void *en
 {
 	for (unsigned int i = 0; i < spin->now; i++) {
 		if (ready(engine)) {
-			spin->now += MIN(spin->now, spin->max - spin->now);
+			if (spin->max != IPC_SPIN_FOREVER)
+				spin->now += MIN(spin->now, spin->max - spin->now);
 			return true;
 		}
 		cpu_relax();
 	}
-	spin->now = MAX(spin->now / 2, MIN(spin->max, SPIN_PROBE));
+	if (spin->max != IPC_SPIN_FOREVER)
+		spin->now = MAX(spin->now / 2, MIN(spin->max, SPIN_PROBE));
 	return false;
+}
+
+/* Sleep, as the callback `wait`; who never sleeps only hears whether it should stop: 0 if not. */
+static inline int nap(const struct spin *spin, const struct ipc_ring_ops *ops, void *ctx,
+		      unsigned int events, uint64_t deadline)
+{
+	int ret;
+
+	if (spin->max != IPC_SPIN_FOREVER)
+		return ops->wait(ctx, events, deadline);
+	ret = ops->wait(ctx, events, MSGC_NOW);
+	if (ret != -EAGAIN)
+		return ret;
+	return deadline != MSGC_FOREVER && monotonic_ns() >= deadline ? -ETIMEDOUT : 0;
 }
 
 static inline const struct msgc_line *line_of(const struct msgc_status *status, uint32_t index)

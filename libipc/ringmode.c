@@ -72,7 +72,9 @@ static unsigned int looks(uint64_t spin_ns)
 {
 	uint64_t n = spin_ns / LOOK_NS;
 
-	return n < UINT32_MAX ? (unsigned int)n : UINT32_MAX;
+	if (spin_ns == UINT64_MAX)
+		return IPC_SPIN_FOREVER;
+	return n < IPC_SPIN_FOREVER ? (unsigned int)n : IPC_SPIN_FOREVER - 1;
 }
 
 /* ---- sender ---- */
@@ -97,6 +99,7 @@ static void sender_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 	control = (void *)((char *)ep->area[MSGC_OWN] + MSGC_CONTROL_AT(at->number));
 	ep->seen = (uint64_t *)&control->seen;
 	fill_map(&p->map, ep, at);
+	p->map.timed = how->flags & IPC_TIMED;
 	p->tx = ipc_tx_init(p->engine, &p->map, &ring_ops, ep, looks(how->spin_ns));
 }
 
@@ -128,11 +131,15 @@ static int sender_publish(struct ipc_endpoint *ep)
 
 static int sender_send(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t deadline)
 {
-	struct ipc_msg record = *m;
+	struct ipc_msg record;		/* only what is used of it is set */
 	int ret = ipc_tx_reserve(tx_of(ep), &record, m->len, deadline);
 
 	if (ret < 0)
 		return ret;
+	record.type = m->type;
+	record.format = m->format;
+	record.cookie = m->cookie;
+	record.time = m->time;
 	if (m->len)
 		memcpy(record.data, m->data, m->len);
 	ret = ipc_tx_commit(tx_of(ep), &record);

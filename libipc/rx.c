@@ -286,6 +286,9 @@ static int refresh(struct ipc_rx *rx, uint64_t generation)
 	for (uint32_t n = 0; n < rx->max_senders; n++)
 		look_at(rx, n);
 	sort_sources(rx);
+	/* Again: of one that is evicted meanwhile, the senders' lines say the end and no fault. */
+	if (!rx->standby && !is_live(rx->line, rx->map.id))
+		return -ESHUTDOWN;
 	rx->had_senders |= rx->sources > 0;
 	rx->generation = generation;
 	return 0;
@@ -765,7 +768,7 @@ int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_
 		if (spun)
 			continue;
 		wish_quiet(rx);
-		got = rx->ops->wait(rx->ctx, MSGC_IN, deadline);
+		got = nap(&rx->spin, rx->ops, rx->ctx, MSGC_IN, deadline);
 		if (got < 0)
 			return got;
 		if (got & MSGC_HUP)		/* one left between our attach and our first look */

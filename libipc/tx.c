@@ -4,8 +4,6 @@
  *
  * The barriers are named as in the pictures of ring.h.
  */
-#include <time.h>
-
 #include "ring_shared.h"
 
 #define HIWAT_STEPS	16U	/* the high-water mark is exact to this part of the ring */
@@ -309,7 +307,7 @@ static int wait_released(struct ipc_tx *tx, uint64_t need, uint64_t deadline)
 		if (spin_until(&tx->spin, space_moved, tx))
 			continue;
 		store(&tx->control->waits, ++tx->waits);
-		err = tx->ops->wait(tx->ctx, MSGC_OUT, deadline);
+		err = nap(&tx->spin, tx->ops, tx->ctx, MSGC_OUT, deadline);
 		if (err < 0)
 			return err;
 	}
@@ -414,14 +412,6 @@ int ipc_tx_reserve(struct ipc_tx *tx, struct ipc_msg *msg, uint32_t len, uint64_
 	return 0;
 }
 
-static uint64_t now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static inline void write_record(struct ipc_tx *tx, uint64_t pos, uint64_t bytes,
 				const struct ipc_msg *msg, uint64_t seq, uint32_t flags)
 {
@@ -514,7 +504,7 @@ static slow_path int commit_any(struct ipc_tx *tx, struct ipc_msg *msg)
 	if (tx->header != HEADER) {
 		struct msgc_ext *ext = (void *)((struct msgc_record *)ring_at(tx, pos) + 1);
 
-		*ext = (struct msgc_ext){ .time = msg->time ? msg->time : now() };
+		*ext = (struct msgc_ext){ .time = msg->time ? msg->time : monotonic_ns() };
 		flags = MSGC_R_EXT;
 	}
 	write_record(tx, pos, bytes, msg, 0, flags);

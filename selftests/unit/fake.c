@@ -480,6 +480,7 @@ struct peer *join_sender(struct chan *chan, uint64_t ring, unsigned int spin)
 	n = peer->index - chan->max_receivers;
 	peer->map.number = n;
 	peer->map.ring = ring;
+	peer->map.timed = chan->timed;
 	peer->map.data = new_region(chan->data + n * 2 * chan->ring_max, ring, 2, &peer->fd_data);
 	peer->own = new_region(chan->controls + n * FAKE_PAGE, FAKE_PAGE, 1, &peer->fd_own);
 	peer->own_size = FAKE_PAGE;

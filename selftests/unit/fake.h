@@ -26,6 +26,7 @@ struct chan {
 	uint32_t delivery;		/* MSGC_EXCLUSIVE, MSGC_BROADCAST */
 	uint64_t takers;		/* a bit per receiver that is no standby */
 	uint64_t ring_max, slots_size;
+	bool timed;			/* senders that join from now on */
 	struct msgc_status *status;
 	char *data, *controls, *slots;	/* windows */
 	struct peer **peer;		/* by index */

@@ -569,6 +569,42 @@ static void a_waiter_is_kicked_once(void)
 	end();
 }
 
+/* A time is part of the span and not of the length, whichever way a record is finished. */
+static void times_travel(void)
+{
+	struct ipc_msg msg[3] = { 0 }, got[3];
+	struct peer *timed;
+	uint64_t before;
+
+	begin();
+	chan->timed = true;
+	timed = join_sender(chan, RING, 0);
+	CHECK_EQ(ipc_tx_reserve(timed->tx, &msg[0], RING - 63, IPC_NOW), -EMSGSIZE);
+	before = now_ns();
+	for (uint64_t i = 0; i < 3; i++) {
+		CHECK_EQ(ipc_tx_reserve(timed->tx, &msg[i], 100, IPC_NOW), 0);
+		fill(msg[i].data, 100, i);
+		msg[i].cookie = i;
+		msg[i].type = (uint32_t)i;
+		msg[i].format = (uint8_t)i;
+	}
+	msg[1].time = 42;
+	for (unsigned int i = 3; i-- > 0; )
+		CHECK_EQ(ipc_tx_commit(timed->tx, &msg[i]), 0);
+	CHECK_EQ(ipc_tx_publish(timed->tx), 0);
+	CHECK_EQ(*tail_of(timed), 3 * 192);
+	CHECK_EQ(recv_now(rx, got, 3), 3);
+	for (uint64_t i = 0; i < 3; i++)
+		CHECK(is_number(&got[i], i));
+	CHECK(got[0].time >= before && got[0].time <= now_ns());
+	CHECK_EQ(got[1].time, 42);
+	CHECK_EQ(ipc_rx_release(rx->rx, got, 3), 0);
+	CHECK_EQ(send_one(tx, 10, 7), 0);
+	CHECK_EQ(recv_now(rx, got, 1), 1);
+	CHECK_EQ(got[0].time, 0);
+	end();
+}
+
 int main(void)
 {
 	alarm(600);		/* a lost wake-up is a failure */
@@ -578,6 +614,7 @@ int main(void)
 	RUN(commit_in_any_order);
 	RUN(commit_refuses_what_is_not_open);
 	RUN(commit_may_shrink);
+	RUN(times_travel);
 	RUN(abandoning_the_last_rolls_back);
 	RUN(abandoning_another_leaves_a_pad);
 	RUN(taking_a_pad_alone_releases_it);

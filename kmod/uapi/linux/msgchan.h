@@ -428,9 +428,9 @@ struct msgc_record {			/* sender; at a multiple of MSGC_ALIGN, payload behind it
 
 #define MSGC_SPAN(sf)	((__u64)((sf) & 0x3ffffffU) << 5)
 #define MSGC_R_PAD	(1U << 26)	/* nothing in it */
-#define MSGC_R_EXT	(1U << 27)	/* (later) */
+#define MSGC_R_EXT	(1U << 27)	/* a msgc_ext stands before the payload */
 #define MSGC_R_SEALED	(1U << 28)	/* (later) */
-struct msgc_ext { __aligned_u64 time, zero[3]; };	/* (later) */
+struct msgc_ext { __aligned_u64 time, zero[3]; };	/* time: of commit, CLOCK_MONOTONIC ns */
 
 struct msgc_entry {			/* (later) */
 	__aligned_u64 id, pos;
