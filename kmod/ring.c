@@ -353,11 +353,24 @@ static struct file *kick_get(s32 fd)
 	return ERR_PTR(-EBADF);
 }
 
-static void arm(struct msgc_endpoint *ep)
+/* A and C in one go, and B between them. */
+static u32 arm_and_look(struct msgc_endpoint *ep, struct msgc_endpoint *peer)
 {
-	spin_lock(&ep->ch->lock);
-	msgc_arm(ep);
-	spin_unlock(&ep->ch->lock);
+	struct msgc_channel *ch = ep->ch;
+	u32 events;
+
+	spin_lock(&ch->lock);
+	msgc_arm(ep);							/* A */
+	/* B: pairs with 2, and with the barrier in kick(); with a peer to kick it is 2 as well */
+	smp_mb();
+	if (peer) {
+		spin_unlock(&ch->lock);
+		kick(peer);
+		spin_lock(&ch->lock);
+	}
+	events = msgc_events(ep);					/* C */
+	msgc_ring_unlock(ch);
+	return events;
 }
 
 static u32 look(struct msgc_endpoint *ep)
@@ -370,37 +383,33 @@ static u32 look(struct msgc_endpoint *ep)
 	return events;
 }
 
+/*
+ * INTERRUPT comes first: readiness that comes to nothing must not hide it. Who was woken looks
+ * before he arms again: only whoever is going to sleep has to.
+ */
 static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint *peer,
 			u64 deadline)
 {
 	DEFINE_WAIT(wait);
 	long ret;
 
-	for (;;) {
+	do {
 		prepare_to_wait(&ep->wait, &wait, TASK_INTERRUPTIBLE);	/* 0 */
-		arm(ep);						/* A */
-		/*
-		 * B: pairs with 2, and with the barrier in kick(); with a peer to kick it serves
-		 * as 2 as well
-		 */
-		smp_mb();
-		if (peer)
-			kick(peer);
+		ret = arm_and_look(ep, peer) & want;
 		peer = NULL;
-		/* Asked first: readiness that comes to nothing must not hide it. */
-		if (msgc_interrupted(ep)) {
+		if (msgc_interrupted(ep))
 			ret = -EINTR;
-			break;
-		}
-		ret = look(ep) & want;					/* C */
 		if (!ret)
 			ret = msgc_may_sleep(ep, deadline);
 		if (ret)
 			break;
 		schedule();						/* D */
-	}
+		ret = look(ep) & want;
+		if (msgc_interrupted(ep))
+			ret = -EINTR;
+	} while (!ret);
 	finish_wait(&ep->wait, &wait);
-	return ret & MSGC_ERR && ret > 0 ? -ESHUTDOWN : ret;
+	return ret > 0 && ret & MSGC_ERR ? -ESHUTDOWN : ret;
 }
 
 long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg)

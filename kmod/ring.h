@@ -42,10 +42,15 @@ static inline struct msgc_slot *slot_of(const struct msgc_endpoint *receiver,
 						      sender->number * sizeof(struct msgc_slot));
 }
 
-/* The senders of a channel that have a ring: live, or dead and not drained. */
+/*
+ * The senders of a channel that have a ring: live, or dead and not drained. None stands beyond
+ * what was used at some time: an index is published under channel->lock after `fresh` was raised.
+ */
 static inline struct msgc_endpoint *sender_from(struct msgc_channel *ch, u32 index)
 {
-	for (; index < ch->nr_members; index++) {
+	u32 end = ch->par.max_receivers + READ_ONCE(ch->fresh[MSGC_SENDER - 1]);
+
+	for (; index < end; index++) {
 		struct msgc_endpoint *ep = ch->member[index].ep;
 
 		if (ep && ep->since)
