@@ -43,6 +43,7 @@ options_of_a_rendezvous() {
 		"rendezvous 2 4096 8192 3 null persistent,many-servers,redeliver"
 	expect 0 m info /t
 	has out '^REPLY  *8K$'
+	has out '^LOST\*  *0$'
 }
 
 columns_and_json_of_ls() {

@@ -22,7 +22,7 @@ static const char help[] =
 	"      --wait           wait for the channel to be created\n"
 	"  -e, --need-server    fail at once where there is no server, instead of waiting for one\n"
 	"      --type N         tags of the request\n"
-	"      --format N\n"
+	"      --format NAME    binary, text, json, xml, cbor, or a number (yours: 128 to 255)\n"
 	"      --cookie N       not with --lines\n"
 	"  -J, --json           an object per reply: result, tags, and payload as text, or as\n"
 	"                       base64 where it is not UTF-8\n"
@@ -334,7 +334,7 @@ static bool option(struct calling *c, int o)
 		c->type = (uint32_t)number_arg("--type", optarg, UINT32_MAX);
 		return true;
 	case O_FORMAT:
-		c->format = (uint8_t)number_arg("--format", optarg, UINT8_MAX);
+		c->format = format_arg(optarg);
 		return true;
 	case O_COOKIE:
 		c->cookie = number_arg("--cookie", optarg, UINT64_MAX);

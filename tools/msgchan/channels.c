@@ -3,13 +3,15 @@
  * A channel as a row of a table, for ls and info.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
 
 enum {
 	C_NAME, C_ID, C_MODE, C_DELIVERY, C_OWNER, C_UID, C_GID, C_PERM, C_FLAGS, C_SND, C_RCV,
-	C_DEPTH, C_CAP, C_HIWAT, C_LOST, C_REDELIV, C_BLOCKED, C_KICKS, C_MAXSND, C_MAXRCV,
+	C_DEPTH, C_CAP, C_HIWAT, C_LOST, C_DROPPED, C_MISSED, C_REDELIV, C_SKIPPED, C_BLOCKED,
+	C_KICKS, C_MAXSND, C_MAXRCV,
 	C_RINGMAX, C_SLOTS, C_REQUEST, C_REPLY, C_ATTEMPTS, C_AGE, N_COLUMNS
 };
 
@@ -28,8 +30,15 @@ const struct column channel_columns[] = {
 	[C_DEPTH] = { "DEPTH", COL_NUMBER, "bytes not released, or calls not taken by a server" },
 	[C_CAP] = { "CAP", COL_NUMBER, "bytes of all rings, or slots of all clients" },
 	[C_HIWAT] = { "HIWAT", COL_NUMBER | COL_CLAIMED, "the highest DEPTH so far" },
-	[C_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT, "messages that were dropped" },
+	[C_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT,
+		     "messages that senders dropped and receivers missed" },
+	[C_DROPPED] = { "DROPPED", COL_NUMBER | COL_CLAIMED | COL_ALERT | COL_MORE,
+			"by senders, as there was no room" },
+	[C_MISSED] = { "MISSED", COL_NUMBER | COL_CLAIMED | COL_ALERT | COL_MORE,
+		       "by untethered receivers, as they were overwritten" },
 	[C_REDELIV] = { "REDELIV", COL_NUMBER | COL_ALERT, "given again after a receiver died" },
+	[C_SKIPPED] = { "SKIPPED", COL_NUMBER | COL_ALERT | COL_MORE,
+			"balanced: given up after ATTEMPTS" },
 	[C_BLOCKED] = { "BLOCKED", COL_NUMBER | COL_ALERT, "threads that wait" },
 	[C_KICKS] = { "KICKS", COL_NUMBER | COL_MORE, "wake-ups by system call" },
 	[C_MAXSND] = { "MAXSND", COL_NUMBER | COL_MORE, "most senders or clients" },
@@ -38,7 +47,7 @@ const struct column channel_columns[] = {
 	[C_SLOTS] = { "SLOTS", COL_NUMBER | COL_MORE, "calls in flight per client" },
 	[C_REQUEST] = { "REQUEST", COL_NUMBER | COL_MORE, "largest request" },
 	[C_REPLY] = { "REPLY", COL_NUMBER | COL_MORE, "largest reply" },
-	[C_ATTEMPTS] = { "ATTEMPTS", COL_NUMBER | COL_MORE, "servers that may die of a call" },
+	[C_ATTEMPTS] = { "ATTEMPTS", COL_NUMBER | COL_MORE, "holders that may die of a call, or a balanced message" },
 	[C_AGE] = { "AGE", COL_NUMBER, "since it was created" },
 };
 
@@ -51,6 +60,17 @@ char *show_who(char *buf, const char *comm, int pid)
 
 	snprintf(buf + n, WHO_SHOWN - n, "[%d]", pid);
 	return buf;
+}
+
+/* @text is comm[pid] as above, a pid, or an endpoint id. */
+bool names_endpoint(const char *text, uint32_t id, const char *comm, int pid)
+{
+	char who[WHO_SHOWN], *end;
+	unsigned long long n = strtoull(text, &end, 0);
+
+	if (end != text && !*end)
+		return n == id || (pid > 0 && n == (unsigned long long)pid);
+	return !strcmp(text, show_who(who, comm, pid));
 }
 
 /* The kernel takes only printable names. */
@@ -107,6 +127,10 @@ static void ring_cells(struct table *t, const struct msgc_info *info)
 	table_size(t, C_CAP, info->capacity);
 	table_size(t, C_HIWAT, info->hiwat);
 	table_size(t, C_RINGMAX, info->ring_max);
+	if (info->delivery != MSGC_BALANCED)
+		return;
+	table_count(t, C_SKIPPED, info->skipped);
+	table_count(t, C_ATTEMPTS, info->max_attempts);
 }
 
 static void call_cells(struct table *t, const struct msgc_info *info)
@@ -125,7 +149,9 @@ static void figure_cells(struct table *t, const struct msgc_info *info)
 	table_count(t, C_RCV, info->receivers);
 	table_count(t, C_MAXSND, info->max_senders);
 	table_count(t, C_MAXRCV, info->max_receivers);
-	table_count(t, C_LOST, info->lost);
+	table_count(t, C_LOST, info->lost + info->missed);
+	table_count(t, C_DROPPED, info->lost);
+	table_count(t, C_MISSED, info->missed);
 	table_count(t, C_REDELIV, info->redelivered);
 	table_count(t, C_BLOCKED, info->waiting);
 	table_count(t, C_KICKS, info->kicks);

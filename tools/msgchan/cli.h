@@ -39,7 +39,8 @@ struct verb {
 };
 
 extern const struct verb verb_ls, verb_info, verb_who, verb_held, verb_create, verb_rm, verb_wait,
-	verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_doctor;
+	verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_tap, verb_hz,
+	verb_doctor;
 
 /* error.c */
 extern const char *verb_name;		/* of the running verb, for messages; empty: none yet */
@@ -57,6 +58,7 @@ uint64_t size_arg(const char *option, const char *text);
 uint64_t time_arg(const char *option, const char *text);
 uint64_t number_arg(const char *option, const char *text, uint64_t max);
 unsigned int perm_arg(const char *option, const char *text);
+uint8_t format_arg(const char *text);
 const char *name_arg(int argc, char **argv, int at);
 uint64_t until(uint64_t timeout);
 
@@ -67,16 +69,18 @@ struct timespec timespec_of(uint64_t ns);
 char *show_size(char *buf, uint64_t bytes);
 char *show_time(char *buf, uint64_t ns);
 char *show_age(char *buf, uint64_t ns);
+char *show_short(char *buf, uint64_t ns);
 
 /* escape.c */
 size_t escape(char *to, size_t room, const char *from, size_t len);
+size_t escape_bytes(char *to, size_t room, const char *from, size_t len);
 void json_text(FILE *out, const char *text, size_t len);
 void json_payload(FILE *out, const void *data, size_t len);
 
 /* table.c */
 enum {
 	COL_NUMBER = 1,			/* a number in JSON, to the right in text */
-	COL_CLAIMED = 2,		/* as claimed by the sender: marked with a * */
+	COL_CLAIMED = 2,		/* as claimed by the process itself: marked with a * */
 	COL_MORE = 4,			/* only shown when asked for */
 	COL_ALERT = 8,			/* coloured when it is not 0 */
 };
@@ -107,9 +111,23 @@ struct look {
 	"  -H, --columns      what the columns are\n" \
 	"  -h, --help         this text\n"
 
+#define LOOK_OPTIONS \
+	{ "help", no_argument, NULL, 'h' }, \
+	{ "json", no_argument, NULL, 'J' }, \
+	{ "noheadings", no_argument, NULL, 'n' }, \
+	{ "output", required_argument, NULL, 'o' }, \
+	{ "bytes", no_argument, NULL, 'b' }, \
+	{ "watch", required_argument, NULL, 'w' }, \
+	{ "columns", no_argument, NULL, 'H' }
+
+struct option;
 #define LOOK_ON		(-1)
 int look_options(struct look *l, int argc, char **argv);
+int look_more_options(struct look *l, int argc, char **argv, const struct option *options,
+		      bool (*more)(void *arg, int c), void *arg);
 int look(const struct look *l, int (*print)(const struct look *l, void *arg), void *arg);
+void look_begin(const struct look *l);
+int look_end(const struct look *l);
 
 struct table;
 
@@ -120,6 +138,8 @@ void table_count(struct table *t, unsigned int column, uint64_t n);
 void table_calls(struct table *t, unsigned int column, uint64_t n);
 void table_size(struct table *t, unsigned int column, uint64_t bytes);
 void table_age(struct table *t, unsigned int column, uint64_t ns);
+void table_time(struct table *t, unsigned int column, uint64_t ns);
+void table_real(struct table *t, unsigned int column, double v);
 void table_print(struct table *t);
 void table_print_upright(struct table *t);
 void table_free(struct table *t);
@@ -145,6 +165,7 @@ void channel_row(struct table *t, const struct msgc_info *info);
 #define WHO_SHOWN (4 * 16 + 16)		/* bytes for comm[pid], escaped */
 char *show_who(char *buf, const char *comm, int pid);
 const char *show_name(char *buf, const struct msgc_info *info);
+bool names_endpoint(const char *text, uint32_t id, const char *comm, int pid);
 
 /* connect.c: the channel that a verb works with, and its place in it */
 struct connect {
@@ -162,6 +183,40 @@ int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *ho
 	   struct ipc_endpoint **ep);
 int work_in(const char *name, struct ipc_channel *ch, const struct ipc_attach *how,
 	    struct ipc_endpoint **ep, int (*work)(void *arg), void *arg);
+
+/* observe.c: looking on */
+struct observing {
+	struct connect connect;
+	struct ipc_attach how;
+	struct ipc_endpoint *ep;
+	const char *sender;		/* only this one's; NULL: of all */
+	uint64_t every, duration;	/* every: between two looks */
+	uint64_t left;			/* messages still wanted */
+	uint64_t now, end;		/* of the present look; of the duration */
+	uint64_t missed;
+	int status;
+	void (*message)(struct observing *o, const struct ipc_msg *m);
+	int (*looked)(struct observing *o);	/* an exit status ends it */
+};
+
+enum {
+	OBSERVE_SENDER = 512, OBSERVE_COUNT, OBSERVE_DURATION, OBSERVE_INTERVAL, OBSERVE_WAIT
+};
+
+#define OBSERVE_OPTIONS \
+	{ "sender", required_argument, NULL, OBSERVE_SENDER }, \
+	{ "count", required_argument, NULL, OBSERVE_COUNT }, \
+	{ "duration", required_argument, NULL, OBSERVE_DURATION }, \
+	{ "interval", required_argument, NULL, OBSERVE_INTERVAL }, \
+	{ "wait", no_argument, NULL, OBSERVE_WAIT }
+
+bool observe_option(struct observing *o, int c, const char *arg);
+int observe(struct observing *o, const char *name);
+
+/* senders.c: whom a received message is from */
+const struct ipc_peer *sender_of(struct ipc_endpoint *ep, uint32_t id);
+void tell_refused(const char *name, struct ipc_endpoint *ep, uint32_t id);
+void print_message_json(struct ipc_endpoint *ep, const struct ipc_msg *m);
 
 /* stop.c */
 void stop_on_signals(struct ipc_endpoint *ep);

@@ -131,11 +131,37 @@ static void explain_busy(const char *name, struct ipc_channel *ch)
 
 	if (!channel_peers(ipc_channel_fd(ch), &peers, &n)) {
 		for (size_t i = 0; i < n; i++)
-			if (peers[i].role == MSGC_RECEIVER && peers[i].state == MSGC_LIVE)
+			if (peers[i].role == MSGC_RECEIVER && peers[i].state == MSGC_LIVE &&
+			    !(peers[i].flags & MSGC_UNTETHERED))
 				show_who(who, peers[i].comm, peers[i].pid);
 		free(peers);
 	}
 	complain(ST_FAILED, "%s: %s receives already, and there is one place", name, who);
+}
+
+/* Why the kernel does not let it in so. */
+static const char *misfit(const struct ipc_attach *how, struct ipc_channel *ch)
+{
+	struct msgc_info info;
+
+	if (how->ring)
+		return "the channel allows no such ring (see its RINGMAX, with 'msgchan info')";
+	if (channel_info(ipc_channel_fd(ch), &info))
+		return "it cannot be attached to so";
+	if (info.flags & MSGC_UNTETHERED_ONLY && !(how->flags & IPC_UNTETHERED))
+		return "the channel is for --untethered receivers only";
+	if (how->flags & IPC_STANDBY && info.delivery != MSGC_EXCLUSIVE)
+		return "--standby is for channels of exclusive delivery";
+	return "it cannot be attached to so";
+}
+
+static const char *refused(const struct ipc_attach *how)
+{
+	if (how->flags & IPC_STANDBY)
+		return "--standby";
+	if (how->flags & IPC_UNTETHERED)
+		return "receivers that hold nobody up (tap, hz, recv --untethered)";
+	return how->flags & IPC_OLDEST ? "--oldest" : "this";
 }
 
 /* Returns 0, or -errno after a message. */
@@ -149,10 +175,10 @@ int attach(const char *name, struct ipc_channel *ch, const struct ipc_attach *ho
 	else if (err == -EUSERS)
 		complain(ST_FAILED, "%s: all places are taken; 'msgchan who %s' shows by whom",
 			 name, name);
-	else if (err == -EINVAL && how->ring)
-		complain(ST_USAGE,
-			 "%s: the channel allows no such ring ('msgchan info %s' shows its RINGMAX)",
-			 name, name);
+	else if (err == -EINVAL)
+		complain(ST_USAGE, "%s: %s", name, misfit(how, ch));
+	else if (err == -EOPNOTSUPP)
+		complain(ST_FAILED, "%s: this kernel module does not offer %s", name, refused(how));
 	else if (err)
 		fail(err, "%s: no place in it", name);
 	return err;

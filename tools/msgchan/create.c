@@ -20,11 +20,17 @@ static const char help[] =
 	"  -p, --perm MODE        mode bits in octal: r receives or serves, w sends or calls;\n"
 	"                         default 0600\n"
 	"  -u, --owner USER[:GROUP]  who it belongs to, by name or number; default: you\n"
-	"      --senders N        most senders or clients at a time; default 64\n"
-	"      --receivers N      most receivers or servers at a time; default 8\n"
+	"      --senders N        most senders or clients at a time; default 64, at most 1024\n"
+	"      --receivers N      most receivers or servers at a time; default 8, at most 64\n"
 	"      --persistent       accepted, and always so\n"
 	"ring:\n"
 	"      --ring SIZE        largest ring that a sender may bring; default 1M\n"
+	"  -d, --delivery HOW     exclusive (default): one receiver at a time, the next goes on;\n"
+	"                         broadcast: every receiver gets every message; balanced: each\n"
+	"                         message goes to one of several receivers\n"
+	"      --untethered-only  nobody holds up senders: a full ring overwrites its oldest\n"
+	"      --max-attempts N   balanced: receivers that may die of one message; default: any\n"
+	"                         number\n"
 	"rendezvous:\n"
 	"      --slots N          calls in flight per client; default 4\n"
 	"      --request-size SIZE  largest request; default 64K (also --request)\n"
@@ -37,7 +43,7 @@ static const char help[] =
 
 enum {
 	O_SENDERS = 256, O_RECEIVERS, O_RING, O_SLOTS, O_REQUEST, O_REPLY, O_MANY, O_REDELIVER,
-	O_ATTEMPTS, O_PERSISTENT
+	O_ATTEMPTS, O_PERSISTENT, O_UNTETHERED
 };
 
 static const struct option options[] = {
@@ -48,6 +54,8 @@ static const struct option options[] = {
 	{ "receivers", required_argument, NULL, O_RECEIVERS },
 	{ "persistent", no_argument, NULL, O_PERSISTENT },
 	{ "ring", required_argument, NULL, O_RING },
+	{ "delivery", required_argument, NULL, 'd' },
+	{ "untethered-only", no_argument, NULL, O_UNTETHERED },
 	{ "slots", required_argument, NULL, O_SLOTS },
 	{ "request-size", required_argument, NULL, O_REQUEST },
 	{ "reply-size", required_argument, NULL, O_REPLY },
@@ -65,6 +73,19 @@ static uint32_t mode_arg(const char *text)
 	if (!strcmp(text, "rendezvous"))
 		return IPC_RENDEZVOUS;
 	exit(usage("--mode: '%s' is neither ring nor rendezvous", text));
+}
+
+static uint32_t delivery_arg(const char *text)
+{
+	static const char *const names[] = {
+		[IPC_EXCLUSIVE] = "exclusive", [IPC_BROADCAST] = "broadcast",
+		[IPC_BALANCED] = "balanced",
+	};
+
+	for (uint32_t i = IPC_EXCLUSIVE; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(text, names[i]))
+			return i;
+	exit(usage("--delivery: '%s' is none of exclusive, broadcast, balanced", text));
 }
 
 static uint32_t user_id(const char *text)
@@ -132,6 +153,12 @@ static bool option(struct ipc_options *o, int c)
 		return true;
 	case O_PERSISTENT:
 		return true;
+	case 'd':
+		o->delivery = delivery_arg(optarg);
+		return true;
+	case O_UNTETHERED:
+		o->flags |= IPC_UNTETHERED_ONLY;
+		return true;
 	case O_RING:
 		o->ring_max = room_arg("--ring", optarg);
 		return true;
@@ -161,21 +188,42 @@ static bool option(struct ipc_options *o, int c)
 /* The kernel says EINVAL; this says of what. */
 static const char *misfit(const struct ipc_options *o)
 {
-	bool calls = o->slots || o->request || o->reply || o->max_attempts ||
+	bool calls = o->slots || o->request || o->reply ||
 		     o->flags & (IPC_MANY_SERVERS | IPC_REDELIVER);
 
 	if (o->mode == IPC_RING && calls)
 		return "an option for --mode rendezvous with --mode ring (see --help)";
 	if (o->mode == IPC_RENDEZVOUS && o->ring_max)
 		return "--ring is for --mode ring";
-	if (o->max_attempts && !(o->flags & IPC_REDELIVER))
-		return "--max-attempts is for --redeliver";
+	if (o->mode == IPC_RENDEZVOUS && o->delivery)
+		return "--delivery is for --mode ring";
+	if (o->mode == IPC_RENDEZVOUS && o->flags & IPC_UNTETHERED_ONLY)
+		return "--untethered-only is for --mode ring";
+	if (o->flags & IPC_UNTETHERED_ONLY && o->delivery && o->delivery != IPC_BROADCAST)
+		return "--untethered-only is a --delivery broadcast";
+	if (o->max_attempts && !(o->flags & IPC_REDELIVER) && o->delivery != IPC_BALANCED)
+		return "--max-attempts is for --redeliver, or --delivery balanced";
 	return NULL;
 }
 
-static int explain(const char *name, int err)
+/* Which of them this kernel may not offer. */
+static const char *refused(const struct ipc_options *o)
+{
+	if (o->flags & IPC_UNTETHERED_ONLY)
+		return "--untethered-only";
+	if (o->delivery == IPC_BALANCED)
+		return "--delivery balanced";
+	if (o->delivery == IPC_BROADCAST)
+		return "--delivery broadcast";
+	return o->max_senders > 64 ? "--senders above 64" : "one of these options";
+}
+
+static int explain(const char *name, const struct ipc_options *o, int err)
 {
 	switch (-err) {
+	case EOPNOTSUPP:
+		return complain(ST_FAILED, "%s: this kernel module does not offer %s", name,
+				refused(o));
 	case EEXIST:
 		return complain(ST_FAILED, "%s exists already; 'msgchan rm' would remove it", name);
 	case EPERM:
@@ -202,7 +250,7 @@ static int create(const char *name, const struct ipc_options *o)
 		return status_of(dev);
 	err = ipc_create(name, o, &ch);
 	if (err)
-		return explain(name, err);
+		return explain(name, o, err);
 	ipc_close(ch);
 	return ST_OK;
 }
@@ -214,7 +262,7 @@ static int run(int argc, char **argv)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "m:p:u:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "m:p:u:d:h", options, NULL)) != -1) {
 		if (c == 'h')
 			return show_help(&verb_create);
 		if (!option(&o, c))

@@ -12,11 +12,11 @@
  * printable ASCII becomes \xNN, and so does the backslash, so that nothing can look like an escape
  * that it is not. Returns the length; what does not fit is cut.
  */
-size_t escape(char *to, size_t room, const char *from, size_t len)
+size_t escape_bytes(char *to, size_t room, const char *from, size_t len)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < len && from[i]; i++) {
+	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)from[i];
 		bool plain = c >= 0x20 && c < 0x7f && c != '\\';
 
@@ -29,6 +29,12 @@ size_t escape(char *to, size_t room, const char *from, size_t len)
 	}
 	to[n] = '\0';
 	return n;
+}
+
+/* A name, which ends with a NUL if it is shorter than @len. */
+size_t escape(char *to, size_t room, const char *from, size_t len)
+{
+	return escape_bytes(to, room, from, strnlen(from, len));
 }
 
 /* @text is UTF-8. */

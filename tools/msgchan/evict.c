@@ -7,7 +7,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 
 #include "cli.h"
@@ -28,23 +27,13 @@ static const struct option options[] = {
 	{ 0 }
 };
 
-static bool fits(const struct msgc_peer *p, const char *endpoint)
-{
-	char who[WHO_SHOWN], *end;
-	unsigned long long n = strtoull(endpoint, &end, 0);
-
-	if (end != endpoint && !*end)
-		return n == p->id || (p->pid && n == (unsigned long long)p->pid);
-	return !strcmp(endpoint, show_who(who, p->comm, p->pid));
-}
-
 /* Those that fit, to the front. */
 static size_t select_rows(struct msgc_peer *rows, size_t n, const char *endpoint)
 {
 	size_t found = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (fits(&rows[i], endpoint))
+		if (names_endpoint(endpoint, rows[i].id, rows[i].comm, rows[i].pid))
 			rows[found++] = rows[i];
 	return found;
 }

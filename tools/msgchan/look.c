@@ -8,16 +8,7 @@
 
 #include "cli.h"
 
-static const struct option options[] = {
-	{ "help", no_argument, NULL, 'h' },
-	{ "json", no_argument, NULL, 'J' },
-	{ "noheadings", no_argument, NULL, 'n' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "bytes", no_argument, NULL, 'b' },
-	{ "watch", required_argument, NULL, 'w' },
-	{ "columns", no_argument, NULL, 'H' },
-	{ 0 }
-};
+static const struct option options[] = { LOOK_OPTIONS, { 0 } };
 
 static bool option(struct look *l, int c)
 {
@@ -42,45 +33,65 @@ static bool option(struct look *l, int c)
 	}
 }
 
-/* LOOK_ON, or the exit status of a verb that has nothing more to do. */
-int look_options(struct look *l, int argc, char **argv)
+/* LOOK_ON, or the exit status of a verb that has nothing more to do. @more: of long options. */
+int look_more_options(struct look *l, int argc, char **argv, const struct option *all,
+		      bool (*more)(void *arg, int c), void *arg)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "hJno:bw:H", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hJno:bw:H", all, NULL)) != -1) {
 		if (c == 'h')
 			return show_help(l->verb);
 		if (c == 'H') {
 			columns_help(l->columns, l->n_columns);
 			return ST_OK;
 		}
-		if (!option(l, c))
+		if (!option(l, c) && !(more && more(arg, c)))
 			return bad_option();
 	}
 	return LOOK_ON;
+}
+
+int look_options(struct look *l, int argc, char **argv)
+{
+	return look_more_options(l, argc, argv, options, NULL, NULL);
 }
 
 static void pause_ns(uint64_t ns)
 {
 	struct timespec ts = timespec_of(ns);
 
-	fflush(stdout);
 	nanosleep(&ts, NULL);
+}
+
+/* Before a print, of several: on a terminal it takes the place of the one before. */
+void look_begin(const struct look *l)
+{
+	if (l->every && isatty(STDOUT_FILENO))
+		fputs("\033[H\033[J", stdout);		/* home, clear below */
+}
+
+/* After it: an exit status if there is no sense in another. */
+int look_end(const struct look *l)
+{
+	if (!isatty(STDOUT_FILENO) && !l->json)
+		putchar('\n');
+	fflush(stdout);
+	return ferror(stdout) ? ST_FAILED : ST_OK;
 }
 
 int look(const struct look *l, int (*print)(const struct look *l, void *arg), void *arg)
 {
-	bool terminal = isatty(STDOUT_FILENO);
 	int status;
 
 	for (;;) {
-		if (l->every && terminal)
-			fputs("\033[H\033[J", stdout);		/* home, clear below */
+		look_begin(l);
 		status = print(l, arg);
-		if (status || !l->every || ferror(stdout))
+		if (status || !l->every)
+			return status;
+		status = look_end(l);
+		if (status)
 			return status;
 		pause_ns(l->every);
-		if (!terminal && !l->json)
-			putchar('\n');
 	}
 }

@@ -17,6 +17,8 @@ _msgchan()
 	else
 		case $prev in
 		-m|--mode)	words="ring rendezvous" ;;
+		-d|--delivery)	words="exclusive broadcast balanced" ;;
+		--format)	words="binary text json xml cbor" ;;
 		-P|--peer)	words="sender receiver client server" ;;
 		help)		words=$(msgchan help 2>/dev/null | awk '/^  [a-z]/ { print $1 }') ;;
 		*)		words=$(msgchan ls --noheadings --output NAME 2>/dev/null) ;;

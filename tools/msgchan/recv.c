@@ -23,6 +23,10 @@ static const char help[] =
 	"answers each call with an empty reply.\n\n"
 	"  -n, --count N        end after N messages\n"
 	"  -f, --follow         do not end with the senders: wait for others\n"
+	"      --oldest         broadcast, or untethered: begin with the oldest message that is\n"
+	"                       still there, instead of the next one\n"
+	"      --untethered     hold nobody up: consume nothing, and miss what is overwritten\n"
+	"      --standby        where somebody receives already: wait to succeed him\n"
 	"  -t, --timeout TIME   end with status 5 when no message comes for TIME (5, 250ms, 2m)\n"
 	"  -c, --create         create a ring channel if there is none; it goes with its last user\n"
 	"      --wait           wait for the channel to be created\n"
@@ -31,9 +35,14 @@ static const char help[] =
 	"  -h, --help           this text\n\n"
 	"Exit status 7: messages were lost before they were received; it says how many.\n";
 
+enum { O_OLDEST = 256, O_UNTETHERED, O_STANDBY };
+
 static const struct option options[] = {
 	{ "count", required_argument, NULL, 'n' },
 	{ "follow", no_argument, NULL, 'f' },
+	{ "oldest", no_argument, NULL, O_OLDEST },
+	{ "untethered", no_argument, NULL, O_UNTETHERED },
+	{ "standby", no_argument, NULL, O_STANDBY },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "create", no_argument, NULL, 'c' },
 	{ "wait", no_argument, NULL, 'W' },
@@ -51,40 +60,14 @@ struct receiving {
 	uint64_t missed, redelivered, bad_senders;
 	int write_error, die_by;	/* die_by: signal, once the channel has been left */
 	bool json, calls;		/* calls: on a rendezvous channel */
-	uint32_t peer_id;		/* whom `peer` is about */
-	struct ipc_peer peer;
 };
 
 /* ---- writing ---- */
 
-static const struct ipc_peer *sender_of(struct receiving *r, const struct ipc_msg *m)
-{
-	if (m->peer != r->peer_id && ipc_peer(r->ep, m->peer, &r->peer))
-		r->peer = (struct ipc_peer){ 0 };
-	r->peer_id = m->peer;
-	return &r->peer;
-}
-
-static void print_json(struct receiving *r, const struct ipc_msg *m)
-{
-	const struct ipc_peer *peer = sender_of(r, m);
-	char comm[4 * sizeof(peer->comm) + 1];
-	size_t n = escape(comm, sizeof(comm), peer->comm, sizeof(peer->comm));
-
-	printf("{\"seq\":%" PRIu64 ",\"type\":%" PRIu32 ",\"format\":%u,\"cookie\":%" PRIu64
-	       ",\"time\":%" PRIu64 ",\"len\":%" PRIu32 ",\"pid\":%d,\"uid\":%" PRIu32 ",\"comm\":",
-	       m->seq, m->type, m->format, m->cookie, m->time, m->len, peer->pid, peer->uid);
-	json_text(stdout, comm, n);
-	printf(",\"redelivered\":%s,\"attempts\":%u,\"missed\":%" PRIu64 ",",
-	       m->flags & IPC_F_REDELIVERED ? "true" : "false", m->attempts, m->missed);
-	json_payload(stdout, m->data, m->len);
-	puts("}");
-}
-
 static int write_json(struct receiving *r, const struct ipc_msg *m, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
-		print_json(r, &m[i]);
+		print_message_json(r->ep, &m[i]);
 	errno = 0;
 	return fflush(stdout) || ferror(stdout) ? (errno ? -errno : -EIO) : 0;
 }
@@ -158,17 +141,6 @@ static int deliver_all(struct receiving *r, struct ipc_msg *m, unsigned int n)
 
 /* ---- the stream ---- */
 
-/* One sender talks nonsense: its traffic has ended, that of the others goes on. */
-static void refuse(struct receiving *r, const struct ipc_msg *m)
-{
-	const struct ipc_peer *peer = sender_of(r, m);
-	char who[WHO_SHOWN];
-
-	r->bad_senders++;
-	notice("%s: %s broke the protocol; what else it sends is refused", r->connect.name,
-	       show_who(who, peer->comm, peer->pid));
-}
-
 /* Messages up to the end of what was asked for: 0, or why it ended before. */
 static int receive(struct receiving *r)
 {
@@ -179,10 +151,12 @@ static int receive(struct receiving *r)
 		unsigned int want = r->left < BATCH ? (unsigned int)r->left : BATCH;
 		int n = ipc_recv(r->ep, m, want, until(r->timeout));
 
-		if (n == -EPROTO)
-			refuse(r, m);
-		else if (n != -EINTR)
+		if (n == -EPROTO) {
+			r->bad_senders++;
+			tell_refused(r->connect.name, r->ep, m[0].peer);
+		} else if (n != -EINTR) {
 			err = n < 0 ? n : deliver_all(r, m, (unsigned int)n);
+		}
 	}
 	return err;
 }
@@ -266,7 +240,16 @@ static bool option(struct receiving *r, int c)
 		r->left = number_arg("--count", optarg, UINT64_MAX);
 		return true;
 	case 'f':
-		r->how.flags = IPC_STAY;
+		r->how.flags |= IPC_STAY;
+		return true;
+	case O_OLDEST:
+		r->how.flags |= IPC_OLDEST;
+		return true;
+	case O_UNTETHERED:
+		r->how.flags |= IPC_UNTETHERED;
+		return true;
+	case O_STANDBY:
+		r->how.flags |= IPC_STANDBY;
 		return true;
 	case 't':
 		r->timeout = time_arg("--timeout", optarg);
@@ -305,6 +288,8 @@ static int run(int argc, char **argv)
 		if (!option(&r, c))
 			return bad_option();
 	}
+	if (r.how.flags & IPC_STANDBY && r.how.flags & IPC_UNTETHERED)
+		return usage("--standby or --untethered, not both");
 	r.connect.name = name_arg(argc, argv, optind);
 	r.connect.timeout = r.timeout;
 	return receive_channel(&r);

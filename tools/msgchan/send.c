@@ -30,14 +30,16 @@ static const char help[] =
 	"      --wait           wait for the channel to be created\n"
 	"  -r, --ring SIZE      size of the ring; default 1M, or what --whole takes\n"
 	"  -t, --timeout TIME   end with status 5 when a wait takes longer (5, 250ms, 2m)\n"
+	"      --drop           where there is no room, drop the message instead of waiting; others\n"
+	"                       see it counted, and the exit status is 7\n"
 	"      --no-drain       leave at the end of the input: what nobody has received then\n"
 	"                       stays only as long as the channel does\n"
 	"      --type N         tags of the messages, which mean what you want them to\n"
-	"      --format N\n"
+	"      --format NAME    binary, text, json, xml, cbor, or a number (yours: 128 to 255)\n"
 	"      --cookie N\n"
 	"  -h, --help           this text\n";
 
-enum { O_WAIT = 256, O_NO_DRAIN, O_TYPE, O_FORMAT, O_COOKIE };
+enum { O_WAIT = 256, O_NO_DRAIN, O_DROP, O_TYPE, O_FORMAT, O_COOKIE };
 
 static const struct option options[] = {
 	{ "lines", no_argument, NULL, 'l' },
@@ -48,6 +50,7 @@ static const struct option options[] = {
 	{ "ring", required_argument, NULL, 'r' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "no-drain", no_argument, NULL, O_NO_DRAIN },
+	{ "drop", no_argument, NULL, O_DROP },
 	{ "type", required_argument, NULL, O_TYPE },
 	{ "format", required_argument, NULL, O_FORMAT },
 	{ "cookie", required_argument, NULL, O_COOKIE },
@@ -65,6 +68,8 @@ struct sending {
 	uint32_t block, type;
 	uint8_t format;
 	bool lines, whole, no_drain;
+	bool drop;			/* what there is no room for */
+	uint64_t dropped;
 	bool calls;			/* on a rendezvous channel */
 	char *input;			/* --whole */
 	size_t input_len;
@@ -95,7 +100,7 @@ static int reserve(struct sending *s, struct ipc_msg *m, size_t len)
 	if (len > UINT32_MAX)
 		return -EMSGSIZE;
 	do
-		err = ipc_reserve(s->ep, m, (uint32_t)len, until(s->timeout));
+		err = ipc_reserve(s->ep, m, (uint32_t)len, s->drop ? IPC_NOW : until(s->timeout));
 	while (err == -EINTR && !stopped());
 	return err;
 }
@@ -130,6 +135,10 @@ static int put(struct sending *s, const char *data, size_t len)
 	struct ipc_msg m = { 0 };
 	int err = reserve(s, &m, len);
 
+	if (err == -EAGAIN && s->drop) {
+		s->dropped++;
+		return ipc_drop(s->ep, 1);
+	}
 	if (err)
 		return err;
 	if (len)
@@ -176,7 +185,10 @@ static ssize_t read_in_place(struct sending *s, size_t want)
 	return err ? err : n;
 }
 
-/* How much there is nobody can say: to reserve a block for a few bytes would waste the ring. */
+/*
+ * How much there is nobody can say: to reserve a block for a few bytes would waste the ring. Or it
+ * has to be read also where there is no room for it.
+ */
 static ssize_t read_and_copy(struct sending *s)
 {
 	static char buf[BLOCK];
@@ -197,7 +209,10 @@ static int send_blocks(struct sending *s)
 		if (n < 0)
 			return (int)n;
 		ready = pending();
-		n = ready ? read_in_place(s, least(ready, s->block)) : read_and_copy(s);
+		if (ready && !s->drop)
+			n = read_in_place(s, least(ready, s->block));
+		else
+			n = read_and_copy(s);
 		if (n > 0) {
 			int err = publish(s);
 
@@ -361,6 +376,9 @@ static int transfer(void *arg)
 		tell_left_behind(s);
 	else if (err)
 		return explain(s, err);
+	if (s->dropped)
+		return complain(ST_LOST, "%s: %" PRIu64 " messages were dropped: there was no room",
+				s->connect.name, s->dropped);
 	return ST_OK;
 }
 
@@ -373,6 +391,8 @@ static void fit(struct sending *s, const struct msgc_info *info)
 	uint64_t ring = s->how.ring ? s->how.ring : RING;
 
 	s->calls = info->mode == MSGC_RENDEZVOUS;
+	/* nobody acknowledges there */
+	s->no_drain |= !!(info->flags & MSGC_UNTETHERED_ONLY);
 	if (s->calls)
 		s->how.ring = UINT64_MAX;
 	ring = least(ring < RING_MIN ? RING_MIN : ring, info->ring_max);
@@ -396,6 +416,10 @@ static int send_input(struct sending *s)
 	if (err)
 		return status_of(err);
 	fit(s, &info);
+	if (s->calls && s->drop) {
+		ipc_close(s->ch);
+		return usage("--drop is for ring channels");
+	}
 	status = work_in(s->connect.name, s->ch, &s->how, &s->ep, transfer, s);
 	return stopped() ? die_by(stopped()) : status;
 }
@@ -405,7 +429,7 @@ static void tag_option(struct sending *s, int c)
 	if (c == O_TYPE)
 		s->type = (uint32_t)number_arg("--type", optarg, UINT32_MAX);
 	else if (c == O_FORMAT)
-		s->format = (uint8_t)number_arg("--format", optarg, UINT8_MAX);
+		s->format = format_arg(optarg);
 	else
 		s->cookie = number_arg("--cookie", optarg, UINT64_MAX);
 }
@@ -436,6 +460,9 @@ static bool option(struct sending *s, int c)
 		return true;
 	case O_NO_DRAIN:
 		s->no_drain = true;
+		return true;
+	case O_DROP:
+		s->drop = true;
 		return true;
 	case O_TYPE:
 	case O_FORMAT:

@@ -35,6 +35,15 @@ static int find_column(const struct table *t, const char *name, size_t len)
 	return -1;
 }
 
+static const char *heading(const struct table *t, unsigned int i, char name[SHOWN])
+{
+	const struct column *c = &t->columns[i];
+
+	snprintf(name, SHOWN, "%s%s", c->name,
+		 !t->json && (c->flags & COL_CLAIMED) ? "*" : "");
+	return name;
+}
+
 static void show_column(struct table *t, unsigned int i)
 {
 	const struct column *c = &t->columns[i];
@@ -44,9 +53,7 @@ static void show_column(struct table *t, unsigned int i)
 
 	if (t->shown[i])
 		return;
-	snprintf(name, sizeof(name), "%s%s", c->name,
-		 !t->json && (c->flags & COL_CLAIMED) ? "*" : "");
-	cl = scols_table_new_column(t->tb, name, 0, number ? SCOLS_FL_RIGHT : 0);
+	cl = scols_table_new_column(t->tb, heading(t, i, name), 0, number ? SCOLS_FL_RIGHT : 0);
 	if (!cl)
 		out_of_memory();
 	scols_column_set_json_type(cl, number ? SCOLS_JSON_NUMBER : SCOLS_JSON_STRING);
@@ -175,6 +182,25 @@ void table_age(struct table *t, unsigned int column, uint64_t ns)
 		set_cell(t, column, show_age(buf, ns));
 }
 
+/* A span of time that may be very short. */
+void table_time(struct table *t, unsigned int column, uint64_t ns)
+{
+	char buf[SHOWN];
+
+	if (t->bytes)
+		table_count(t, column, ns);
+	else
+		set_cell(t, column, show_short(buf, ns));
+}
+
+void table_real(struct table *t, unsigned int column, double v)
+{
+	char buf[SHOWN];
+
+	snprintf(buf, sizeof(buf), "%.*f", v < 100 ? 2 : v < 1000 ? 1 : 0, v);
+	set_cell(t, column, buf);
+}
+
 void table_print(struct table *t)
 {
 	scols_print_table(t->tb);
@@ -183,19 +209,21 @@ void table_print(struct table *t)
 /* A line per column, for one thing in full. */
 void table_print_upright(struct table *t)
 {
+	char name[SHOWN];
+
 	if (t->json) {
 		scols_print_table(t->tb);
 		return;
 	}
 	for (unsigned int i = 0; i < t->n; i++)
 		if (t->shown[i])
-			printf("%-10s %s\n", t->columns[i].name,
+			printf("%-10s %s\n", heading(t, i, name),
 			       scols_line_get_column_data(t->line, t->shown[i]));
 }
 
 void columns_help(const struct column *columns, unsigned int n)
 {
-	puts("\nColumns (* as claimed by the sender; + only when asked for):");
+	puts("\nColumns (* as claimed by the processes themselves; + only when asked for):");
 	for (unsigned int i = 0; i < n; i++)
 		printf("  %-10s%s%s %s\n", columns[i].name,
 		       columns[i].flags & COL_CLAIMED ? "*" : " ",

@@ -59,6 +59,19 @@ char *show_age(char *buf, uint64_t ns)
 	return buf;
 }
 
+/* Three digits: 850ns, 12.3us, 4.56ms, 1.20s */
+char *show_short(char *buf, uint64_t ns)
+{
+	static const char *const unit[] = { "ns", "us", "ms", "s" };
+	double v = (double)ns;
+	unsigned int u = 0;
+
+	for (; v >= 999.5 && u < ARRAY_SIZE(unit) - 1; u++)
+		v /= 1000;
+	snprintf(buf, SHOWN, "%.*f%s", !u || v >= 99.95 ? 0 : v >= 9.995 ? 1 : 2, v, unit[u]);
+	return buf;
+}
+
 /* As time_arg() reads it: 250ms, 1.5s */
 char *show_time(char *buf, uint64_t ns)
 {

@@ -15,7 +15,7 @@ enum {
 
 static const struct column columns[] = {
 	[W_WHO] = { "WHO", 0, "comm[pid] of the process that attached" },
-	[W_ROLE] = { "ROLE", 0, "sender, receiver, client or server" },
+	[W_ROLE] = { "ROLE", 0, "sender, receiver, untethered observer, client or server" },
 	[W_STATE] = { "STATE", 0, "live, standby, left, died or revoked" },
 	[W_PID] = { "PID", COL_NUMBER | COL_MORE, "0: not in this pid namespace" },
 	[W_UID] = { "UID", COL_NUMBER, "effective user when it attached" },
@@ -26,7 +26,7 @@ static const struct column columns[] = {
 	[W_LAG] = { "LAG", COL_NUMBER, "bytes published and not released" },
 	[W_HIWAT] = { "HIWAT", COL_NUMBER | COL_CLAIMED | COL_MORE, "the highest LAG so far" },
 	[W_HELD] = { "HELD", COL_NUMBER, "bytes that a receiver has borrowed, calls being served" },
-	[W_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT, "messages that were dropped" },
+	[W_LOST] = { "LOST", COL_NUMBER | COL_CLAIMED | COL_ALERT, "messages that a sender dropped, a receiver missed" },
 	[W_REFUSED] = { "REFUSED", COL_NUMBER | COL_ALERT, "peers lost by a broken protocol" },
 	[W_KICKS] = { "KICKS", COL_NUMBER, "wake-ups that it gave" },
 	[W_NEEDLESS] = { "NEEDLESS", COL_NUMBER | COL_MORE, "of these, with nobody asleep" },
@@ -45,6 +45,8 @@ static const char *role_text(const struct msgc_peer *p, uint32_t mode)
 {
 	if (p->role == MSGC_SENDER)
 		return mode == MSGC_RING ? "sender" : "client";
+	if (p->flags & MSGC_UNTETHERED)
+		return "observer";
 	return mode == MSGC_RING ? "receiver" : "server";
 }
 
@@ -73,6 +75,7 @@ static void identity(struct table *t, const struct msgc_peer *p, uint32_t mode)
 
 static void ring_figures(struct table *t, const struct msgc_peer *p)
 {
+	table_count(t, W_LOST, p->lost);
 	if (p->role != MSGC_SENDER) {
 		table_size(t, W_HELD, p->held_bytes);
 		return;
@@ -80,7 +83,6 @@ static void ring_figures(struct table *t, const struct msgc_peer *p)
 	table_size(t, W_RING, p->ring);
 	table_size(t, W_LAG, p->tail - p->head);
 	table_size(t, W_HIWAT, p->hiwat);
-	table_count(t, W_LOST, p->lost);
 	table_count(t, W_WAITS, p->waits);
 	table_count(t, W_TAIL, p->tail);
 	table_count(t, W_HEAD, p->head);
