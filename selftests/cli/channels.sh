@@ -33,7 +33,6 @@ options_of_a_ring() {
 		"ring exclusive 0640 1000 100 8192 3 2 persistent"
 	expect 2 m create --ring 2G /t2
 	expect 2 m create --senders 100000 /t2
-	expect 8 m create --senders 65 /t2
 }
 
 options_of_a_rendezvous() {

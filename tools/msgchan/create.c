@@ -215,7 +215,7 @@ static const char *refused(const struct ipc_options *o)
 		return "--delivery balanced";
 	if (o->delivery == IPC_BROADCAST)
 		return "--delivery broadcast";
-	return o->max_senders > 64 ? "--senders above 64" : "one of these options";
+	return "one of these options";
 }
 
 static int explain(const char *name, const struct ipc_options *o, int err)
