@@ -348,7 +348,7 @@ struct msgc_return { __aligned_u64 id; __u32 flags, zero; };	/* (later) */
 struct msgc_status {			/* kernel; start of STATUS */
 	__u32 mode, delivery, flags, max_senders, max_receivers, slots;
 	__u32 line_off;			/* of line 0 */
-	__u32 hot_used;			/* (later) */
+	__u32 hot_used;			/* ring for more than 64 senders: `hot` counts */
 	__u32 zero[8];
 	__aligned_u64 generation;	/* of the membership */
 	__aligned_u64 tethered;		/* bit per receiver, positioned or not */
@@ -357,7 +357,10 @@ struct msgc_status {			/* kernel; start of STATUS */
 	__aligned_u64 joined;
 	__aligned_u64 zero2[4];
 	__aligned_u64 armed, zero3[7];	/* bit r: receiver r wants a KICK */
-	/* (later) bit n: sender n; 0 = quiet for every receiver */
+	/*
+	 * bit n: sender n; 0 = quiet: no receiver looks at its ring, it must KICK after its next
+	 * publish
+	 */
 	__aligned_u64 hot[MSGC_SENDERS / 64];
 };
 
@@ -412,7 +415,8 @@ struct msgc_slot {			/* receiver; per sender */
 
 struct msgc_slots {			/* receiver's OWN */
 	struct msgc_own own;
-	__aligned_u64 quiet[MSGC_SENDERS / 64], zero[8];	/* (later) */
+	__aligned_u64 quiet[MSGC_SENDERS / 64];	/* rings wished quiet: heard in WAIT */
+	__aligned_u64 zero[8];
 	struct msgc_slot slot[];	/* by sender number */
 };
 
