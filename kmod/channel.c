@@ -63,7 +63,9 @@ static int check_ring(struct msgc_create *par)
 	if (par->max_senders > MSGC_SENDERS || par->max_receivers > MSGC_RECEIVERS ||
 	    par->ring_max > RING_MOST || (overwrites && par->delivery != MSGC_BROADCAST))
 		return -EINVAL;
-	if (par->delivery > MSGC_BROADCAST || par->max_attempts)
+	if (par->max_attempts && par->delivery != MSGC_BALANCED)
+		return -EINVAL;
+	if (par->delivery > MSGC_BALANCED)
 		return -EOPNOTSUPP;
 	par->ring_max = max_t(u64, roundup_pow_of_two(par->ring_max), PAGE_SIZE);
 	return window_fits(2 * par->ring_max, par->max_senders) ? 0 : -EOVERFLOW;
@@ -216,6 +218,7 @@ static void channel_init(struct msgc_channel *ch, struct msgc_registry *reg,
 	INIT_LIST_HEAD(&ch->free[0]);
 	INIT_LIST_HEAD(&ch->free[1]);
 	INIT_LIST_HEAD(&ch->queue);
+	INIT_LIST_HEAD(&ch->claiming);
 	INIT_WORK(&ch->reap, msgc_reap_work);
 }
 

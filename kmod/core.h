@@ -158,6 +158,12 @@ struct msgc_channel {
 	DECLARE_BITMAP(sleepers, MSGC_SENDERS);
 	u64 takers;			/* ring: bit r, receiver r takes from those not refused */
 	bool changed;			/* by a refusal, a promotion: nobody has been told yet */
+	/* balanced: see claim.c, walk.c */
+	struct list_head claiming;	/* claimers that sleep in CLAIM */
+	u32 nr_back;			/* records given back and not given out again */
+	u32 turn;			/* index of the sender whose turn it is */
+	u32 turn_records;
+	s64 turn_bytes;
 	struct list_head queue;		/* rendezvous: waiting calls, in order */
 	u32 queued, servers;		/* rendezvous: waiting calls, live servers */
 	/* rendezvous: number of calls handed out, part of their id */
@@ -244,6 +250,8 @@ struct msgc_endpoint {
 	/* rendezvous: channel->lock */
 	bool unwoken;			/* client: calls were given up since it was woken */
 	u64 shed;			/* dead client: slots whose pages are gone, or going */
+	struct msgc_claimer *claimer;	/* balanced receiver */
+	struct msgc_walk *walk;		/* sender of a balanced channel */
 	struct msgc_txn *txn;		/* client: one per slot */
 	struct msgc_hold *hold;		/* server: one per inbox entry */
 	/* server: the calls that it holds, in the order of taking */
@@ -258,6 +266,8 @@ union msgc_hot {			/* the 16 bytes of a command */
 	struct msgc_wait wait;
 	struct msgc_none none;
 	struct msgc_refuse refuse;
+	struct msgc_claim claim;
+	struct msgc_return give_back;
 	struct msgc_call call;
 	struct msgc_cancel cancel;
 	struct msgc_recv recv;
@@ -326,6 +336,7 @@ struct msgc_endpoint *msgc_ring_laggard(struct msgc_endpoint *sender);
 /* bytes taken and not released: of one sender's, above the receiver's head; of all */
 u64 msgc_ring_borrowed(struct msgc_endpoint *receiver, struct msgc_endpoint *sender, u64 *head);
 u64 msgc_ring_held(struct msgc_endpoint *receiver);
+bool msgc_ring_at_end(const struct msgc_endpoint *receiver);
 bool msgc_ring_drained(struct msgc_endpoint *sender);	/* of a dead one */
 /* after any of the above: tells everybody of refusals */
 void msgc_ring_unlock(struct msgc_channel *ch) __releases(&ch->lock);
@@ -339,6 +350,27 @@ void msgc_ring_gone(struct msgc_endpoint *ep);		/* a receiver's takeover, a send
 void msgc_ring_unlinked(struct msgc_endpoint *sender);
 bool msgc_seat_taken(const struct msgc_channel *ch);	/* of an exclusive channel; or members */
 void msgc_ring_promote(struct msgc_channel *ch);
+
+/* ---- claim.c, walk.c: balanced delivery; all but the commands under channel->lock ---- */
+int msgc_claims_init(struct msgc_endpoint *ep);		/* before it is visible */
+void msgc_claims_free(struct msgc_endpoint *ep);
+bool msgc_is_claimer(const struct msgc_endpoint *ep);
+u64 msgc_claims_bytes(const struct msgc_endpoint *ep);	/* to be charged for it */
+void msgc_claims_arm(struct msgc_endpoint *receiver);
+void msgc_claims_kick(struct msgc_endpoint *sender);
+void msgc_claims_collect(struct msgc_channel *ch);	/* what receivers have marked as released */
+bool msgc_claimable(struct msgc_endpoint *receiver);
+void msgc_claims_receiver_gone(struct msgc_endpoint *receiver);
+void msgc_claims_forget(struct msgc_endpoint *sender);	/* its ring goes */
+u32 msgc_claims_held(const struct msgc_endpoint *receiver);
+u64 msgc_claims_bytes_held(const struct msgc_endpoint *receiver);
+struct msgc_endpoint *msgc_claims_laggard(const struct msgc_endpoint *sender);
+/* a PEERS row of kind WAIT about one entry; false: it is free */
+bool msgc_claims_row(struct msgc_wait_row *row, const struct msgc_endpoint *receiver, u32 entry);
+bool msgc_walk_ended(const struct msgc_endpoint *sender);
+u64 msgc_walk_cursor(const struct msgc_endpoint *sender);
+long msgc_claim(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_return(struct msgc_endpoint *ep, union msgc_hot *arg);
 
 /* ---- txn.c: rendezvous, the states of a call ---- */
 /* allocates txn or hold, before the endpoint is visible */

@@ -41,9 +41,29 @@ static bool flags_fit(const struct msgc_channel *ch, u32 flags)
 	return (flags & MSGC_UNTETHERED) || !(ch->par.flags & MSGC_UNTETHERED_ONLY);
 }
 
+/* Servers and balanced receivers have entries. */
+static int check_held(const struct msgc_channel *ch, struct msgc_attach *want)
+{
+	u32 most = 0, usual = 0;
+
+	if (want->role == MSGC_RECEIVER && !msgc_is_ring(ch)) {
+		most = MSGC_HELD;
+		usual = HELD_DEFAULT;
+	} else if (want->role == MSGC_RECEIVER && ch->par.delivery == MSGC_BALANCED &&
+		   !(want->flags & MSGC_UNTETHERED)) {
+		most = MSGC_CLAIMS;
+		usual = MSGC_CLAIMS;
+	}
+	if (want->held > most)
+		return -EINVAL;
+	want->held = want->held ?: usual;
+	return 0;
+}
+
 static int check_attach(const struct msgc_channel *ch, u32 rights, struct msgc_attach *want)
 {
 	bool sends = want->role == MSGC_SENDER;
+	int err;
 
 	if (want->flags & ~(MSGC_OLDEST | MSGC_UNTETHERED | MSGC_AS_STANDBY | MSGC_STAY))
 		return -EOPNOTSUPP;
@@ -55,10 +75,9 @@ static int check_attach(const struct msgc_channel *ch, u32 rights, struct msgc_a
 		return -EINVAL;
 	if (!sends && !flags_fit(ch, want->flags))
 		return -EINVAL;
-	if (want->held && (sends || msgc_is_ring(ch) || want->held > MSGC_HELD))
-		return -EINVAL;
-	if (!sends && !msgc_is_ring(ch))
-		want->held = want->held ?: HELD_DEFAULT;
+	err = check_held(ch, want);
+	if (err)
+		return err;
 	return sends && msgc_is_ring(ch) ? check_ring_size(ch, want) : 0;
 }
 
@@ -76,7 +95,13 @@ static u64 receiver_own_bytes(const struct msgc_create *par)
 	return PAGE_ALIGN(sizeof(struct msgc_slots) + par->max_senders * sizeof(struct msgc_slot));
 }
 
-static void set_ring_areas(struct msgc_endpoint *ep, u64 ring)
+/* A balanced receiver's inbox; others have none. */
+static u64 claims_bytes(u32 held)
+{
+	return held ? PAGE_ALIGN(sizeof(struct msgc_claims) + held * sizeof(struct msgc_entry)) : 0;
+}
+
+static void set_ring_areas(struct msgc_endpoint *ep, u64 ring, u32 held)
 {
 	const struct msgc_create *par = &ep->ch->par;
 
@@ -87,6 +112,7 @@ static void set_ring_areas(struct msgc_endpoint *ep, u64 ring)
 			 receiver_own_bytes(par));
 	} else {
 		set_area(ep, MSGC_OWN, receiver_own_bytes(par), 0);
+		set_area(ep, MSGC_INBOX, claims_bytes(held), 0);
 		set_area(ep, MSGC_DATA, 2 * par->ring_max * par->max_senders, 2 * par->ring_max);
 		set_area(ep, MSGC_PEER, PAGE_SIZE * par->max_senders, PAGE_SIZE);
 	}
@@ -121,6 +147,7 @@ static void endpoint_free(struct kref *ref)
 {
 	struct msgc_endpoint *ep = container_of(ref, struct msgc_endpoint, ref);
 
+	msgc_claims_free(ep);
 	msgc_call_free(ep);
 	msgc_region_free(&ep->own);
 	msgc_region_free(&ep->inbox);
@@ -168,7 +195,7 @@ static struct msgc_endpoint *endpoint_new(struct msgc_channel *ch, const struct 
 	msgc_hrtimer_setup(&ep->timer, msgc_timer_fired, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_SOFT);
 	set_area(ep, MSGC_STATUS, msgc_region_bytes(&ch->status), 0);
 	if (msgc_is_ring(ch))
-		set_ring_areas(ep, want->ring);
+		set_ring_areas(ep, want->ring, want->held);
 	else
 		set_call_areas(ep, want->held);
 	return ep;
@@ -186,7 +213,8 @@ static u64 bytes_to_pay(const struct msgc_endpoint *ep, u64 *data, u64 *peer)
 					       ep->area[MSGC_DATA].size;
 		*peer = msgc_is_ring(ep->ch) ? 0 : ep->area[MSGC_PEER].size;
 	}
-	return ep->area[MSGC_OWN].size + ep->area[MSGC_INBOX].size + *data + *peer + PAGE_SIZE;
+	return ep->area[MSGC_OWN].size + ep->area[MSGC_INBOX].size + *data + *peer + PAGE_SIZE +
+	       msgc_claims_bytes(ep);
 }
 
 static int endpoint_charge(struct msgc_endpoint *ep, u64 bytes)
@@ -235,9 +263,9 @@ static int endpoint_pay(struct msgc_endpoint *ep, u64 most)
 	      msgc_region_alloc(&ep->inbox, ep->area[MSGC_INBOX].size) ?:
 	      msgc_region_alloc(&ep->data, data) ?:
 	      msgc_region_alloc(&ep->peer, peer);
-	if (err || msgc_is_ring(ep->ch))
+	if (err)
 		return err;
-	return msgc_call_init(ep);
+	return msgc_is_ring(ep->ch) ? msgc_claims_init(ep) : msgc_call_init(ep);
 }
 
 /* ---- an index; all under members ---- */
@@ -581,6 +609,8 @@ static const struct command {
 	{ MSGC_WAIT,		ALL,	msgc_wait },
 	{ MSGC_KICK,		RING,	msgc_kick },
 	{ MSGC_REFUSE,		RING,	msgc_refuse },
+	{ MSGC_CLAIM,		RING_RECEIVER, msgc_claim },
+	{ MSGC_RETURN,		RING_RECEIVER, msgc_return },
 	{ MSGC_CALL,		CLIENT,	msgc_call },
 	{ MSGC_CANCEL,		CLIENT,	msgc_cancel },
 	{ MSGC_RECV,		SERVER,	msgc_recv },

@@ -2,8 +2,8 @@
 /*
  * held.c - who holds what: PEERS rows of kind WAIT.
  *
- * A cell is a receiver and a column: of a ring channel the pair with a sender, of a rendezvous
- * channel an entry of the server's inbox. A cursor is the next cell. Cells end at
+ * A cell is a receiver and a column: of a ring channel the pair with a sender, of a balanced one
+ * and of a rendezvous channel an entry of its inbox. A cursor is the next cell. Cells end at
  * MSGC_RECEIVERS * COLUMNS; rows of waiting threads have the cursors above.
  */
 #include <linux/capability.h>
@@ -50,6 +50,12 @@ static bool pair_row(struct msgc_wait_row *row, struct msgc_endpoint *receiver, 
 	return true;
 }
 
+static bool claim_row(struct msgc_wait_row *row, const struct msgc_endpoint *receiver, u32 entry)
+{
+	fill_holder(row, receiver);
+	return msgc_claims_row(row, receiver, entry);
+}
+
 static bool call_row(struct msgc_wait_row *row, const struct msgc_endpoint *server, u32 entry)
 {
 	const struct msgc_txn *txn;
@@ -74,12 +80,17 @@ static bool call_row(struct msgc_wait_row *row, const struct msgc_endpoint *serv
 /* The rest of one receiver's cells, at most COLUMNS; false: none of them has anything. */
 static bool next_of(struct msgc_wait_row *row, struct msgc_endpoint *ep, u64 *cursor)
 {
-	bool ring = msgc_is_ring(ep->ch), found = false;
+	bool found = false;
 
 	do {
 		u32 column = (*cursor)++ % COLUMNS;
 
-		found = ring ? pair_row(row, ep, column) : call_row(row, ep, column);
+		if (ep->claimer)
+			found = claim_row(row, ep, column);
+		else if (msgc_is_ring(ep->ch))
+			found = pair_row(row, ep, column);
+		else
+			found = call_row(row, ep, column);
 	} while (!found && *cursor % COLUMNS);
 	return found;
 }
@@ -99,6 +110,7 @@ bool msgc_held_next(struct msgc_channel *ch, u64 *cursor, bool all, struct msgc_
 		struct msgc_endpoint *ep;
 
 		spin_lock(&ch->lock);
+		msgc_claims_collect(ch);
 		ep = ch->member[number].ep;
 		if (may_see(ep, all))
 			found = next_of(row, ep, cursor);

@@ -102,7 +102,7 @@ static void hear_wishes(struct msgc_endpoint *receiver, u32 word, u64 wishes)
 		if (msgc_ring_untaken(sender))					/* S */
 			msgc_kick_receivers(sender);
 	}
-	spin_unlock(&ch->lock);
+	msgc_ring_unlock(ch);
 }
 
 /*
@@ -115,8 +115,8 @@ void msgc_hot_wishes(struct msgc_endpoint *receiver)
 	const struct msgc_slots *slots = msgc_region_at(&receiver->own, 0);
 	u32 word;
 
-	if (!st->hot_used)
-		return;
+	if (!st->hot_used || receiver->claimer)
+		return;			/* CLAIM walks over all rings */
 	for (word = 0; word * 64 < receiver->ch->par.max_senders; word++) {
 		/* Read once, and only a wish; of rings that are quiet already it asks nothing. */
 		u64 wishes = READ_ONCE(slots->quiet[word]) & READ_ONCE(st->hot[word]);

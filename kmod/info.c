@@ -64,6 +64,7 @@ static void fill_figures(struct msgc_info *info, struct msgc_channel *ch)
 {
 	u32 i;
 
+	msgc_claims_collect(ch);
 	for (i = 0; i < ch->nr_members; i++) {
 		struct msgc_endpoint *ep = ch->member[i].ep;
 
@@ -237,7 +238,7 @@ static void fill_peer(struct msgc_peer *row, struct msgc_endpoint *ep)
 	row->kicks = atomic64_read(&ep->kicks);
 	row->needless = atomic64_read(&ep->needless);
 	row->since_ns = ep->since_ns;
-	row->held = ep->taken;
+	row->held = ep->claimer ? msgc_claims_held(ep) : ep->taken;
 	memcpy(row->comm, ep->comm, sizeof(row->comm));
 	if (!msgc_is_ring(ep->ch))
 		return;
@@ -261,6 +262,7 @@ static bool next_peer(struct msgc_channel *ch, u64 *index, struct msgc_peer *row
 			ep = NULL;
 	}
 	if (ep) {
+		msgc_claims_collect(ch);
 		fill_peer(row, ep);
 		kref_get(&ep->ref);
 	}

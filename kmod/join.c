@@ -33,8 +33,10 @@ static void receiver_joined(struct msgc_endpoint *receiver)
 
 	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
 		receiver->found |= !departed(sender) || !msgc_ring_drained(sender);
-		if (is_tethered(receiver) && !is_exclusive(ch))
+		if (ch->par.delivery == MSGC_BROADCAST && is_tethered(receiver))
 			WRITE_ONCE(sender->line->head, 0);
+		if (receiver->claimer && msgc_walk_ended(sender))
+			continue;
 		msgc_hot_set(sender);		/* it has looked at none yet */
 		WRITE_ONCE(sender->line->receivers, sender->line->receivers |
 			   (receiver_bit(receiver) & ~sender->refused));
@@ -111,10 +113,13 @@ static void receiver_gone(struct msgc_endpoint *receiver)
 	ch->takers &= ~receiver_bit(receiver);
 	smp_wmb();	/* as in receiver_joined(), the other way round */
 	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
-		bequeath(receiver, sender);
+		if (!receiver->claimer)
+			bequeath(receiver, sender);
 		WRITE_ONCE(sender->line->receivers,
 			   sender->line->receivers & ~receiver_bit(receiver));
 	}
+	if (receiver->claimer)
+		msgc_claims_receiver_gone(receiver);
 }
 
 /* ---- the one seat of an exclusive channel ---- */
@@ -192,10 +197,13 @@ static void sender_gone(struct msgc_endpoint *sender)
 {
 	u64 tail = msgc_ring_tail(sender), size = msgc_region_bytes(&sender->data);
 	/* With its pair refused the head known here may be an old one. */
-	u64 head = max(msgc_ring_head(sender), low_of(sender, tail));
+	u64 head = sender->walk ? msgc_walk_cursor(sender) :
+				  max(msgc_ring_head(sender), low_of(sender, tail));
 	struct msgc_status *st = sender->ch->st;
 	u64 end = tail < head ? head : head + min(tail - head, size);
 
+	if (msgc_walk_ended(sender))
+		end = head;
 	end = round_down(end, MSGC_ALIGN);
 	WRITE_ONCE(sender->line->end, end);
 	set_space_at(sender, end);
@@ -232,6 +240,7 @@ void msgc_ring_gone(struct msgc_endpoint *ep)
 void msgc_ring_unlinked(struct msgc_endpoint *sender)
 {
 	lockdep_assert_held(&sender->ch->lock);
+	msgc_claims_forget(sender);
 	msgc_hot_clear(sender);
 	__clear_bit(sender->number, sender->ch->sleepers);
 }

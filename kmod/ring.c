@@ -102,6 +102,8 @@ u64 msgc_ring_head(struct msgc_endpoint *sender)
 	u64 head;
 
 	lockdep_assert_held(&sender->ch->lock);
+	if (sender->walk)
+		return sender->line->head;
 	if (!laggard_of(sender, &head))
 		return head_floor(sender);
 	sender->head_seen = max(sender->head_seen, head);
@@ -111,8 +113,11 @@ u64 msgc_ring_head(struct msgc_endpoint *sender)
 struct msgc_endpoint *msgc_ring_laggard(struct msgc_endpoint *sender)
 {
 	u64 head;
-	struct msgc_endpoint *laggard = laggard_of(sender, &head);
+	struct msgc_endpoint *laggard;
 
+	if (sender->walk)
+		return msgc_claims_laggard(sender);
+	laggard = laggard_of(sender, &head);
 	return laggard && head < msgc_ring_tail(sender) ? laggard : NULL;
 }
 
@@ -149,6 +154,8 @@ static bool readable(struct msgc_endpoint *receiver)
 	struct msgc_channel *ch = receiver->ch;
 	struct msgc_endpoint *sender;
 
+	if (receiver->claimer)
+		return msgc_claimable(receiver);
 	for (sender = msgc_hot_from(ch, 0); sender; sender = msgc_hot_from(ch, sender->number + 1))
 		if (readable_from(receiver, sender))
 			return true;
@@ -182,13 +189,15 @@ u64 msgc_ring_held(struct msgc_endpoint *receiver)
 	struct msgc_endpoint *sender;
 	u64 head, held = 0;
 
+	if (receiver->claimer)
+		return msgc_claims_bytes_held(receiver);
 	for (sender = first_sender(receiver->ch); sender; sender = next_sender(sender))
 		held += msgc_ring_borrowed(receiver, sender, &head);
 	return held;
 }
 
 /* There was a sender, all have left, and everything is taken. */
-static bool at_end(const struct msgc_endpoint *receiver)
+bool msgc_ring_at_end(const struct msgc_endpoint *receiver)
 {
 	const struct msgc_status *st = receiver->ch->st;
 
@@ -211,8 +220,10 @@ static bool refused_by_all(const struct msgc_endpoint *sender)
 static bool writable(struct msgc_endpoint *sender)
 {
 	u64 need = READ_ONCE(control_of(sender)->need);
-	u64 head = msgc_ring_head(sender);
+	u64 head;
 
+	msgc_claims_collect(sender->ch);
+	head = msgc_ring_head(sender);
 	return !need || head >= need || refused_by_all(sender) ||
 	       (sender->ch->par.flags & MSGC_UNTETHERED_ONLY);
 }
@@ -225,7 +236,7 @@ static u32 ring_events(struct msgc_endpoint *ep)
 		return 0;
 	if (readable(ep))
 		return MSGC_IN;
-	return at_end(ep) ? MSGC_HUP : 0;
+	return msgc_ring_at_end(ep) ? MSGC_HUP : 0;
 }
 
 u32 msgc_events(struct msgc_endpoint *ep)
@@ -254,6 +265,8 @@ void msgc_arm(struct msgc_endpoint *ep)
 		return;
 	if (msgc_is_sender(ep))
 		set_space_at(ep, READ_ONCE(control_of(ep)->need));
+	else if (ep->claimer)
+		msgc_claims_arm(ep);
 	else
 		WRITE_ONCE(st->armed, st->armed | receiver_bit(ep));
 }
@@ -269,6 +282,10 @@ void msgc_kick_receivers(struct msgc_endpoint *sender)
 	msgc_hot_set(sender);
 	if (!armed)
 		atomic64_inc(&sender->needless);
+	if (sender->walk) {
+		msgc_claims_kick(sender);
+		armed &= ~ch->st->tethered;
+	}
 	WRITE_ONCE(ch->st->armed, ch->st->armed & ~armed);
 	for (; armed; armed &= armed - 1)
 		msgc_wake_sync(lowest_receiver(ch, armed));
@@ -290,6 +307,7 @@ static void kick_senders(struct msgc_endpoint *receiver)
 	bool woken = false;
 	u32 n;
 
+	msgc_claims_collect(ch);
 	for_each_set_bit(n, ch->sleepers, ch->par.max_senders) {
 		struct msgc_endpoint *sender = ch->member[ch->par.max_receivers + n].ep;
 

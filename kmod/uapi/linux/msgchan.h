@@ -29,6 +29,7 @@
 #define MSGC_SENDERS	1024	/* most senders (clients); ring mode: 64 until (later) */
 #define MSGC_SLOTS	64	/* most calls in flight of a client */
 #define MSGC_HELD	1024	/* most calls a server endpoint may hold */
+#define MSGC_CLAIMS	64	/* most records a balanced receiver may hold */
 #define MSGC_FDS	8	/* most files with a call or reply (later) */
 #define MSGC_ALIGN	32	/* records and positions in a ring */
 
@@ -55,8 +56,8 @@
 /* Mode of a channel. */
 enum { MSGC_RING = 1, MSGC_RENDEZVOUS };
 /*
- * Delivery of a ring channel; 0 = EXCLUSIVE, with UNTETHERED_ONLY BROADCAST; BALANCED (later).
- * Rendezvous: 0.
+ * Delivery of a ring channel; 0 = EXCLUSIVE, with UNTETHERED_ONLY BROADCAST. BALANCED: each record
+ * to one of several receivers. Rendezvous: 0.
  */
 enum { MSGC_EXCLUSIVE = 1, MSGC_BROADCAST, MSGC_BALANCED };
 /* Role of an endpoint: a sender is a client, a receiver a server, of a rendezvous channel. */
@@ -137,7 +138,8 @@ struct msgc_create {
 	/* uid, gid: ~0 the caller's; perm: as chmod(2), at most 0777 */
 	__u32 uid, gid, perm, zero;
 	__u32 max_senders, max_receivers;
-	__u32 max_attempts;			/* REDELIVER: give up after so many; 0: never */
+	/* REDELIVER, BALANCED: so many may die holding it, or RETURN it; 0: any number */
+	__u32 max_attempts;
 	__u32 slots;				/* rendezvous: calls in flight per client */
 	/* ring: the largest ring; rounded up to a power of two */
 	__aligned_u64 ring_max;
@@ -207,7 +209,7 @@ struct msgc_peer {
 	__aligned_u64 waits;		/* sender: its claim */
 	__aligned_u64 held_bytes;	/* ring receiver: taken and not released */
 	__aligned_u64 since_ns;
-	/* calls that a server holds; of a client: that servers hold */
+	/* calls or records that it holds; of a client: that servers hold */
 	__u32 held;
 	__u32 laggard;			/* sender: id of the receiver that holds its space */
 	char comm[16];
@@ -216,7 +218,7 @@ struct msgc_peer {
 /*
  * PEERS row, kind WAIT: what somebody holds; or, (later), a thread that waits. Endpoints of other
  * users only for the channel's owner and with CAP_SYS_PTRACE. RING: of a sender's ring, taken and
- * not released. CALL: taken by a server. CLAIM, WAITING: (later).
+ * not released. CALL: taken by a server. CLAIM: an entry of a balanced receiver. WAITING: (later).
  */
 enum { MSGC_HELD_RING = 1, MSGC_HELD_CALL, MSGC_HELD_CLAIM, MSGC_WAITING };
 struct msgc_wait_row {
@@ -228,7 +230,7 @@ struct msgc_wait_row {
 	__u32 slot;			/* call: the client's */
 	__aligned_u64 since_ns;		/* 0: not known, as of RING */
 	__aligned_u64 deadline;		/* call */
-	__aligned_u64 position, bytes;	/* RING: where, how much; CALL: 0, of the request */
+	__aligned_u64 position, bytes;	/* RING, CLAIM: where, how much; CALL: 0, of the request */
 	char comm[16];
 };
 
@@ -246,7 +248,7 @@ struct msgc_whom { __u32 size, flags, peer, zero; };
  *	   sender		receiver		client			server
  * STATUS  kernel, RO		.			.			.
  * OWN	   control page, RW	slots, RW		slot headers, RW	reply headers, RW
- * INBOX   -			-			a line a slot, RO	a line an entry, RO
+ * INBOX   -			balanced: claims, RO	a line a slot, RO	a line an entry, RO
  * DATA	   records twice, RW	window: records, RO	requests, RW		window: requests, RO
  * PEER	   window: slots, RO	window: controls, RO	replies, RO		window: replies, RW
  *
@@ -268,7 +270,8 @@ struct msgc_area { __aligned_u64 offset, size, stride; };
  */
 struct msgc_attach {
 	__u32 size, flags, role;
-	__u32 held;		/* server: calls it may hold; 0 = 16 */
+	/* server: calls it may hold, 0 = 16; balanced receiver: records, 0 = 64. Out: granted */
+	__u32 held;
 	/*
 	 * sender: bytes, 0 = 1 MiB or ring_max; client: the most it will pay, 0 = 64 MiB. Out:
 	 * granted
@@ -313,8 +316,17 @@ struct msgc_recv { __u32 flags, zero; __aligned_u64 deadline; };
  * has become 0; else nothing was done.
  */
 struct msgc_reply { __aligned_u64 call; __u32 len; __s32 status; };
-struct msgc_claim { __u32 n, flags; __aligned_u64 deadline; };	/* (later) */
-struct msgc_return { __aligned_u64 id; __u32 flags, zero; };	/* (later) */
+/*
+ * CLAIM, a balanced receiver's -> how many records were claimed now, at most n: the new bits of
+ * msgc_claims.held. First it releases what msgc_own.released says, also if it fails then; n 0:
+ * only that, -> 0. It waits for the first one only. EBUSY: all entries are held; or another thread
+ * is in it. EPIPE: there were senders, all have left, nothing is left to claim. EPROTO: since the
+ * last CLAIM a sender's ring was found to be none; its line.receivers lacks the bit. EAGAIN,
+ * ETIMEDOUT, EINTR.
+ */
+struct msgc_claim { __u32 n, flags; __aligned_u64 deadline; };
+/* RETURN -> 0: an entry goes to who claims next, with attempts + 1. ENOENT: it is not held. */
+struct msgc_return { __aligned_u64 id; __u32 flags, zero; };
 
 #define MSGC_IOC	0xBC
 #define MSGC_COLD(n)	_IO(MSGC_IOC, n)	/* no size in the number: the structs grow */
@@ -330,13 +342,13 @@ struct msgc_return { __aligned_u64 id; __u32 flags, zero; };	/* (later) */
 #define MSGC_WAIT	_IOW(MSGC_IOC, 0x20, struct msgc_wait)
 #define MSGC_KICK	_IOW(MSGC_IOC, 0x21, struct msgc_none)
 #define MSGC_REFUSE	_IOW(MSGC_IOC, 0x22, struct msgc_refuse)
-#define MSGC_CLAIM	_IOW(MSGC_IOC, 0x23, struct msgc_claim)		/* (later) */
+#define MSGC_CLAIM	_IOW(MSGC_IOC, 0x23, struct msgc_claim)
 #define MSGC_CALL	_IOWR(MSGC_IOC, 0x24, struct msgc_call)
 #define MSGC_CANCEL	_IOW(MSGC_IOC, 0x25, struct msgc_cancel)
 #define MSGC_RECV	_IOW(MSGC_IOC, 0x26, struct msgc_recv)
 #define MSGC_REPLY	_IOW(MSGC_IOC, 0x27, struct msgc_reply)
 #define MSGC_REPLY_RECV	_IOWR(MSGC_IOC, 0x28, struct msgc_reply)
-#define MSGC_RETURN	_IOW(MSGC_IOC, 0x29, struct msgc_return)	/* (later) */
+#define MSGC_RETURN	_IOW(MSGC_IOC, 0x29, struct msgc_return)
 #define MSGC_INTERRUPT	_IOW(MSGC_IOC, 0x2a, struct msgc_none)
 #define MSGC_DETACH	_IOW(MSGC_IOC, 0x2b, struct msgc_none)
 
@@ -374,7 +386,8 @@ struct msgc_line {			/* kernel; per endpoint, at line_off + 64 * index */
 	__aligned_u64 since;		/* generation that made it a member */
 	/* sender: sleeps for this head, 0 = none; departed: its end */
 	__aligned_u64 space_at;
-	__aligned_u64 head;		/* sender: where the last takeover starts */
+	/* sender: where the last takeover starts; balanced: the head itself */
+	__aligned_u64 head;
 	__aligned_u64 redo;		/* sender: below this, redelivered */
 	__aligned_u64 end;		/* departed sender: final tail */
 	__aligned_u64 receivers;	/* sender: bit r, r takes from it (not refused) */
@@ -384,7 +397,12 @@ struct msgc_line {			/* kernel; per endpoint, at line_off + 64 * index */
 /* owner; first line of a receiver's, client's, server's OWN */
 struct msgc_own {
 	__aligned_u64 seen;		/* generation handled: PRI while it differs */
-	__aligned_u64 released;		/* (later) */
+	/*
+	 * balanced receiver: bit e, entry e is released. Read by CLAIM, which ignores bits of free
+	 * entries; clear them after it. Also read when a sender goes to sleep for space, but for
+	 * bits that were set when the entry was given and not seen clear since
+	 */
+	__aligned_u64 released;
 	/* server: of REPLY_RECV's receive half, read once when it begins */
 	__aligned_u64 deadline;
 	__aligned_u64 missed;		/* ring receiver: messages lost to it; for people */
@@ -436,13 +454,19 @@ struct msgc_record {			/* sender; at a multiple of MSGC_ALIGN, payload behind it
 #define MSGC_R_SEALED	(1U << 28)	/* (later) */
 struct msgc_ext { __aligned_u64 time, zero[3]; };	/* time: of commit, CLOCK_MONOTONIC ns */
 
-struct msgc_entry {			/* (later) */
-	__aligned_u64 id, pos;
-	__u32 sender, span;
-	__u16 attempts, flags; __u32 zero;
+struct msgc_entry {			/* a record that a balanced receiver holds */
+	__aligned_u64 id;		/* for RETURN; grows in the order of claiming; 0 = free */
+	__aligned_u64 pos;		/* of the header */
+	__u32 sender, span;		/* span: bytes, with the header */
+	__u16 attempts;			/* who died holding it, or returned it; saturates */
+	__u16 flags;			/* MSGC_M_REDELIVERED */
+	__u32 zero;
 };
 
-struct msgc_claims { __aligned_u64 held, zero[7]; struct msgc_entry entry[]; };	/* (later) */
+struct msgc_claims {			/* kernel; balanced receiver's INBOX */
+	__aligned_u64 held, zero[7];	/* bit e: entry e */
+	struct msgc_entry entry[];	/* as many as granted */
+};
 
 /* client; OWN, after msgc_own, per slot; copied once at CALL */
 struct msgc_request {
