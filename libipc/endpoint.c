@@ -102,7 +102,9 @@ static const struct ipc_kind *kind_of(const struct msgc_info *info, const struct
 		return how->role == IPC_SENDER ? &ipc_client : &ipc_server;
 	if (how->role == IPC_SENDER)
 		return &ipc_ring_sender;
-	return how->flags & IPC_UNTETHERED ? &ipc_ring_observer : &ipc_ring_receiver;
+	if (how->flags & IPC_UNTETHERED)
+		return &ipc_ring_observer;
+	return info->delivery == MSGC_BALANCED ? &ipc_balanced_receiver : &ipc_ring_receiver;
 }
 
 /* Build the handle around the endpoint fd, which is closed if this fails. */

@@ -34,6 +34,7 @@ struct ipc_kind {
 	int (*recv)(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n,
 		    uint64_t deadline);
 	int (*release)(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n);
+	int (*give_back)(struct ipc_endpoint *ep, struct ipc_msg *m);
 	int (*call)(struct ipc_endpoint *ep, struct ipc_msg *req, struct ipc_msg *rep,
 		    uint64_t deadline);
 	int (*start)(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t deadline);
@@ -47,6 +48,7 @@ struct ipc_kind {
 };
 
 extern const struct ipc_kind ipc_ring_sender, ipc_ring_receiver, ipc_ring_observer,
+	ipc_balanced_receiver,
 	ipc_client, ipc_server;
 
 /*
@@ -65,6 +67,11 @@ struct ipc_endpoint {
 
 /* The command WAIT, without a kick. Returns events, > 0; -ESHUTDOWN once the endpoint is dead. */
 int ipc_endpoint_wait(struct ipc_endpoint *ep, unsigned int events, uint64_t deadline);
+
+/* Where the engine finds what ATTACH granted. */
+struct ipc_ring_map;
+void ipc_fill_ring_map(struct ipc_ring_map *map, const struct ipc_endpoint *ep,
+		       const struct msgc_attach *at);
 
 /* The flags of a message, from those of an inbox line. */
 uint8_t ipc_msg_flags(uint8_t line);

@@ -8,7 +8,7 @@
  * somebody, or to make and answer a call.
  *
  *	ring		sender    ipc_reserve, ipc_commit, ipc_publish; or ipc_send, which copies
- *			receiver  ipc_recv, ipc_release
+ *			receiver  ipc_recv, ipc_release; of a balanced channel also ipc_return
  *	rendezvous	client    ipc_reserve, then ipc_call, or ipc_start and ipc_collect, or
  *				  ipc_send; ipc_release
  *			server    ipc_recv, then ipc_reply or ipc_reply_recv
@@ -67,7 +67,7 @@ enum {
 enum {
 	IPC_EXCLUSIVE = 1,	/* one receiver at a time; the next one goes on without loss */
 	IPC_BROADCAST,		/* every receiver gets every message; the slowest holds space */
-	IPC_BALANCED		/* reserved: -EOPNOTSUPP */
+	IPC_BALANCED		/* a work queue: each message to one of several receivers */
 };
 
 /* ipc_options.flags */
@@ -159,7 +159,8 @@ struct ipc_options {
 	uint32_t flags;		/* IPC_PERSISTENT and others */
 	uint32_t max_senders;	/* at a time: 64; at most 64 senders or 1,024 clients */
 	uint32_t max_receivers;	/* 8, at most 64; servers: 1, with IPC_MANY_SERVERS 8 */
-	uint32_t max_attempts;	/* IPC_REDELIVER: how many may die holding one call; any number */
+	/* IPC_REDELIVER, IPC_BALANCED: how many may die holding one call or message; any number */
+	uint32_t max_attempts;
 	uint32_t perm;		/* as of chmod(2), r to receive, w to send: 0600 */
 	uint64_t ring_max;	/* ring: the largest a sender may bring, 1 MiB; at most 1 GiB */
 	uint64_t request;	/* rendezvous: per slot, in whole pages, 64 KiB; at most 64 MiB */
@@ -175,7 +176,8 @@ struct ipc_attach {
 	uint32_t size;		/* sizeof(struct ipc_attach) */
 	uint32_t role;		/* IPC_SENDER or IPC_RECEIVER */
 	uint32_t flags;		/* IPC_STAY and others */
-	uint32_t held;		/* server: requests held at a time, 16; at most 1,024 */
+	/* held at a time; server: requests, 16, at most 1,024; balanced: messages, 64, at most 64 */
+	uint32_t held;
 	uint64_t ring;		/* sender: size of its ring, up to a power of two, 1 MiB (or
 				 * ring_max); client: the most to pay for its slots, 64 MiB
 				 */
@@ -398,9 +400,9 @@ int ipc_drop(struct ipc_endpoint *ep, uint64_t n);
  *
  * -EPIPE: receiver: there have been senders, all have left, all is drained. -EPROTO, once for each
  * such sender: the sender m[0].peer and this receiver refused each other, because of what one of
- * them wrote; what was good before has been delivered, other senders go on. -EBUSY: a server holds
- * as many as it may. -ENOBUFS: a receiver holds 1,024, or an untethered one too many bytes for the
- * next. -EINVAL: n is 0. -EAGAIN, -ETIMEDOUT, -EINTR.
+ * them wrote; what was good before has been delivered, other senders go on. -EBUSY: a server or a
+ * balanced receiver holds as many as it may. -ENOBUFS: a receiver holds 1,024, or an untethered one
+ * too many bytes for the next. -EINVAL: n is 0. -EAGAIN, -ETIMEDOUT, -EINTR.
  *
  * A receiver begins: exclusive, where its predecessor stopped; broadcast and untethered, with what
  * is published after it attached, or with IPC_OLDEST at the oldest that is still there; of senders
@@ -409,19 +411,32 @@ int ipc_drop(struct ipc_endpoint *ep, uint64_t n);
  * Untethered: messages are copies, made by this call. What was overwritten before it was copied
  * is counted in `missed` of the next message of that sender, and never delivered in part. With
  * IPC_NOW the kernel is not entered, so looking now and then costs the senders nothing.
+ *
+ * Balanced: what a receiver holds when it dies goes to the others, before anything new, flagged
+ * IPC_F_REDELIVERED. One call claims a batch from the kernel: ask for many, but not for more than
+ * can be worked on soon. End of stream: also while others still hold messages.
  */
 int ipc_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n, uint64_t deadline);
 
 /*
  * Give back n borrowed messages, in any order; their data becomes NULL.
  *
- * Receiver: they are acknowledged: their space may be reused, no successor gets them. (One counts
- * once all earlier ones of its sender are given back.) Client: answers; their slots are free.
+ * Receiver: they are acknowledged: their space may be reused, nobody gets them again. (Unless
+ * balanced: one counts once all earlier ones of its sender are given back.) Client: answers; their
+ * slots are free.
  * Server: one-way messages. Client and server skip messages whose data is NULL already.
  *
  * -EINVAL: one is not borrowed, or wants a reply; nothing was given back.
  */
 int ipc_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n);
+
+/*
+ * Balanced receiver: give a message back unacknowledged, to whoever receives next, with attempts
+ * one higher; its data becomes NULL. It counts as if its holder had died: ipc_options.max_attempts.
+ *
+ * -EINVAL: it is not borrowed. -ENOMEM: it still is.
+ */
+int ipc_return(struct ipc_endpoint *ep, struct ipc_msg *m);
 
 /* ---- calls ---- */
 

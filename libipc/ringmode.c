@@ -49,8 +49,8 @@ static const struct ipc_ring_ops ring_ops = {
 	.refuse	= ring_refuse,
 };
 
-static void fill_map(struct ipc_ring_map *map, const struct ipc_endpoint *ep,
-		     const struct msgc_attach *at)
+void ipc_fill_ring_map(struct ipc_ring_map *map, const struct ipc_endpoint *ep,
+		       const struct msgc_attach *at)
 {
 	*map = (struct ipc_ring_map){
 		.status		= ep->area[MSGC_STATUS],
@@ -98,7 +98,7 @@ static void sender_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 	(void)info;
 	control = (void *)((char *)ep->area[MSGC_OWN] + MSGC_CONTROL_AT(at->number));
 	ep->seen = (uint64_t *)&control->seen;
-	fill_map(&p->map, ep, at);
+	ipc_fill_ring_map(&p->map, ep, at);
 	p->map.timed = how->flags & IPC_TIMED;
 	p->tx = ipc_tx_init(p->engine, &p->map, &ring_ops, ep, looks(how->spin_ns));
 }
@@ -196,7 +196,7 @@ static void receiver_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 
 	(void)info;
 	ep->seen = (uint64_t *)&slots->own.seen;
-	fill_map(&p->map, ep, at);
+	ipc_fill_ring_map(&p->map, ep, at);
 	p->rx = ipc_rx_init(p->engine, &p->map, &ring_ops, ep, looks(how->spin_ns));
 }
 
@@ -251,7 +251,7 @@ static void observer_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 
 	(void)info;
 	ep->seen = (uint64_t *)&slots->own.seen;
-	fill_map(&p->map, ep, at);
+	ipc_fill_ring_map(&p->map, ep, at);
 	p->obs = ipc_obs_init(p->engine, &p->map, &ring_ops, ep, looks(how->spin_ns));
 }
 

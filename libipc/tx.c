@@ -184,10 +184,24 @@ static int head_of(struct ipc_tx *tx, uint32_t r, uint64_t *head)
 	return 0;
 }
 
+/* The kernel owns the head: receivers' slots say nothing, and what they mark only it looks at. */
+static bool is_balanced(const struct ipc_tx *tx)
+{
+	return tx->status->delivery == MSGC_BALANCED;
+}
+
+/* Those whose slots say what they have released. */
+static uint64_t holders(const struct ipc_tx *tx)
+{
+	if (is_balanced(tx))
+		return 0;
+	return load(&tx->status->tethered) & load(&tx->line->receivers);
+}
+
 /* The smallest head of those that hold space; without any, what the last of them left behind. */
 static int smallest_head(struct ipc_tx *tx, uint64_t *smallest)
 {
-	uint64_t members = load(&tx->status->tethered) & load(&tx->line->receivers);
+	uint64_t members = holders(tx);
 	uint64_t head, min = members ? tx->published : load_acquire(&tx->line->head);
 
 	tx->laggard.index = NONE;
@@ -302,12 +316,16 @@ static int wait_released(struct ipc_tx *tx, uint64_t need, uint64_t deadline)
 			break;
 		if (pair_refused(tx))
 			return -EPROTO;
-		if (deadline == MSGC_NOW)
+		if (deadline == MSGC_NOW && !is_balanced(tx))
 			return -EAGAIN;
-		if (spin_until(&tx->spin, space_moved, tx))
-			continue;
-		store(&tx->control->waits, ++tx->waits);
-		err = nap(&tx->spin, tx->ops, tx->ctx, MSGC_OUT, deadline);
+		if (deadline == MSGC_NOW) {
+			err = tx->ops->wait(tx->ctx, MSGC_OUT, MSGC_NOW);
+		} else {
+			if (spin_until(&tx->spin, space_moved, tx))
+				continue;
+			store(&tx->control->waits, ++tx->waits);
+			err = nap(&tx->spin, tx->ops, tx->ctx, MSGC_OUT, deadline);
+		}
 		if (err < 0)
 			return err;
 	}

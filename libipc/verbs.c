@@ -73,6 +73,13 @@ IPC_API int ipc_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int
 	return ep->kind->release(ep, m, n);
 }
 
+IPC_API int ipc_return(struct ipc_endpoint *ep, struct ipc_msg *m)
+{
+	if (!ep->kind || !ep->kind->give_back)
+		return no_verb(ep);
+	return ep->kind->give_back(ep, m);
+}
+
 IPC_API int ipc_call(struct ipc_endpoint *ep, struct ipc_msg *req, struct ipc_msg *rep,
 		     uint64_t deadline)
 {

@@ -47,8 +47,10 @@ static void create_options(void)
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
 	opt = (struct ipc_options){ .size = sizeof(opt), .pad = 1 };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
-	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = IPC_BALANCED };
+	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = 4 };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
+	opt = (struct ipc_options){ .size = sizeof(opt), .max_attempts = 1 };
+	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = IPC_EXCLUSIVE,
 				    .flags = IPC_UNTETHERED_ONLY };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
