@@ -93,7 +93,7 @@ evict_a_hung_receiver() {
 	sender=$!
 	soon waiting_peer /t sender
 	stuck_receiver
-	expect 3 as alice msgchan evict /t $receiver
+	expect 3 as alice msgchan evict /t "$receiver"
 	said 'only its owner (uid 0)'
 	expect 0 m evict /t "msgchan[$receiver]"
 	silent
@@ -115,7 +115,7 @@ evict_a_hung_server() {
 	call=$!
 	soon holding /t
 	id=$(m held -n -o HOLDERID /t)
-	expect 0 m evict /t $id
+	expect 0 m evict /t "$id"
 	ended $call 6
 	said 'may have been executed'
 	pidof sleep | xargs kill
@@ -133,8 +133,8 @@ evict_what_a_sender_left() {
 	# its own user may as well
 	as alice 'seq 1 1000 | msgchan send --no-drain /t'
 	id=$(m who -n -o ID /t)
-	expect 3 as bob msgchan evict /t $id
-	expect 0 as alice msgchan evict /t $id
+	expect 3 as bob msgchan evict /t "$id"
+	expect 0 as alice msgchan evict /t "$id"
 	soon nobody /t
 }
 
@@ -155,7 +155,7 @@ evict_says_which() {
 	seq 1 10 | m send --no-drain /t
 	expect 1 m evict /t 0
 	for id in $(m who -n -o ID /t); do
-		expect 0 m evict /t "$(printf '%#x' $id)"
+		expect 0 m evict /t "$(printf '%#x' "$id")"
 	done
 	soon nobody /t
 }

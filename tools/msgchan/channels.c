@@ -47,7 +47,8 @@ const struct column channel_columns[] = {
 	[C_SLOTS] = { "SLOTS", COL_NUMBER | COL_MORE, "calls in flight per client" },
 	[C_REQUEST] = { "REQUEST", COL_NUMBER | COL_MORE, "largest request" },
 	[C_REPLY] = { "REPLY", COL_NUMBER | COL_MORE, "largest reply" },
-	[C_ATTEMPTS] = { "ATTEMPTS", COL_NUMBER | COL_MORE, "holders that may die of a call, or a balanced message" },
+	[C_ATTEMPTS] = { "ATTEMPTS", COL_NUMBER | COL_MORE,
+			 "holders that may die of a call, or a balanced message" },
 	[C_AGE] = { "AGE", COL_NUMBER, "since it was created" },
 };
 

@@ -21,7 +21,7 @@ static const struct column columns[] = {
 	[H_BYTES] = { "BYTES", COL_NUMBER, "taken and not released; of calls: of the requests" },
 	[H_OLDEST] = { "OLDEST", COL_NUMBER, "since the first of these calls was taken" },
 	[H_ATTEMPTS] = { "ATTEMPTS", COL_NUMBER | COL_ALERT, "holders that died of it" },
-	[H_LAG] = { "LAG", COL_NUMBER, "bytes that this sender published and this holder did not release" },
+	[H_LAG] = { "LAG", COL_NUMBER, "bytes published and not released by this holder" },
 	[H_HOLDERID] = { "HOLDERID", COL_NUMBER | COL_MORE, "endpoint id, for evict" },
 	[H_SENDERID] = { "SENDERID", COL_NUMBER | COL_MORE, "endpoint id" },
 };

@@ -53,7 +53,7 @@ static const struct option options[] = {
 struct figures {
 	uint32_t id;
 	uint64_t messages, bytes, missed, timed;	/* since the last print */
-	uint64_t last;					/* time of the last message; 0: none yet */
+	uint64_t last;				/* time of the last message; 0: none yet */
 	uint64_t gaps, min, max;
 	double mean, squares;				/* of the gaps; sum of squared differences */
 };
@@ -170,8 +170,10 @@ static int looked(struct observing *o)
 	struct counting *c = (struct counting *)o;
 	bool last = !o->left || o->now >= o->end;
 
-	if (!c->printed)
-		c->printed = c->idle_since = o->now;
+	if (!c->printed) {
+		c->printed = o->now;
+		c->idle_since = o->now;
+	}
 	if (o->now - c->printed < c->look.every && !last)
 		return ST_OK;
 	look_begin(&c->look);
