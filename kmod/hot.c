@@ -33,8 +33,8 @@ void msgc_hot_set(struct msgc_endpoint *sender)
 	u64 bit = 1ULL << sender->number % 64;
 
 	lockdep_assert_held(&sender->ch->lock);
-	/* Pairs with the receivers' acquire loads: who sees the bit finds the tail. */
 	if (!(*word & bit))
+		/* Pairs with the receivers' acquire loads: who sees the bit finds the tail. */
 		smp_store_release(word, *word | bit);
 }
 
@@ -94,8 +94,8 @@ static void hear_wishes(struct msgc_endpoint *receiver, u32 word, u64 wishes)
 
 	spin_lock(&ch->lock);
 	wishes = receiver->dead ? 0 : grantable(receiver, word, wishes & *hot);
-	WRITE_ONCE(*hot, *hot & ~wishes);					/* Q */
-	smp_mb();								/* R: pairs with 2 */
+	WRITE_ONCE(*hot, *hot & ~wishes);				/* Q */
+	smp_mb();							/* R: pairs with 2 */
 	for (; wishes; wishes &= wishes - 1) {
 		struct msgc_endpoint *sender = first_of(ch, word, wishes);
 

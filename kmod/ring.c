@@ -11,7 +11,7 @@
  *	receiver, in WAIT and ->poll			sender
  *	0: join the wait queue				1: write records, store tail
  *	A: set the armed bit, always			2: full barrier
- *	B: full barrier					3: armed & line.receivers, or not hot? -> KICK
+ *	B: full barrier				3: armed & line.receivers, or not hot? -> KICK
  *	C: readable? -> return, the bit stays
  *	D: sleep				KICK: full barrier; clear the bit, then wake all
  *

@@ -44,7 +44,7 @@
 #include "libipc.h"
 
 #define IPC_TX_OPEN	64	/* reservations of one sender from its oldest open one on */
-#define IPC_SPIN_FOREVER UINT32_MAX	/* `spin`: never sleep; deadline and interrupts still count */
+#define IPC_SPIN_FOREVER UINT32_MAX	/* `spin`: never sleep; deadlines, interrupts count */
 #define IPC_RX_BORROWED	1024	/* messages that one receiver may hold */
 
 /* What the engine cannot do itself. All return -errno on failure. */

@@ -577,8 +577,11 @@ static unsigned int drain_departed(struct ipc_rx *rx, struct ipc_msg *msgs, unsi
 	unsigned int got = 0;
 
 	for (uint32_t n = 0; n < rx->max_senders; n += 64)
-		for (uint64_t left = rx->departed[n / 64]; left; left &= left - 1)
-			got += drain(rx, n + (uint32_t)__builtin_ctzll(left), msgs + got, max - got);
+		for (uint64_t left = rx->departed[n / 64]; left; left &= left - 1) {
+			uint32_t source = n + (uint32_t)__builtin_ctzll(left);
+
+			got += drain(rx, source, msgs + got, max - got);
+		}
 	return got;
 }
 

@@ -232,7 +232,7 @@ TEST(redelivered_calls_tell_their_attempts)
 
 	ASSERT_EQ(0, ep_sender(&c, chan));
 	ASSERT_EQ(0, start_call(&c, 0, 0, MSGC_FOREVER));
-	for (int i = 0; i < 3; i++) {
+	for (__u32 i = 0; i < 3; i++) {
 		ASSERT_EQ(0, ep_receiver(&s, chan));
 		ASSERT_EQ(0, take(&s));
 		ASSERT_EQ(1, held_rows(chan, row, MANY));

@@ -505,7 +505,7 @@ TEST(sixty_four)
 	struct ep tx;
 
 	ASSERT_EQ(0, ep_attach(&tx, chan, ATTACH(.role = MSGC_SENDER)));
-	for (int i = 0; i < 64; i++) {
+	for (__u32 i = 0; i < 64; i++) {
 		ASSERT_EQ(0, receiver_with(&rx[i], chan, i % 3 ? 0 : MSGC_UNTETHERED));
 		EXPECT_EQ(i, rx[i].at.number);
 	}

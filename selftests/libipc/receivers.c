@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Several receivers: broadcast, untethered, standby; each told apart, killed, stopped, and polled. */
+/* Several receivers: broadcast, untethered, standby; each told apart, killed, stopped, polled. */
 #include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>

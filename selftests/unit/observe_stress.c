@@ -80,7 +80,8 @@ static void *visitor_thread(void *arg)
 
 	(void)arg;
 	for (;;) {
-		struct peer *rx = join_receiver(chan, next_random(&random) % 2 ? MSGC_OLDEST : 0, 0);
+		uint8_t flags = next_random(&random) % 2 ? MSGC_OLDEST : 0;
+		struct peer *rx = join_receiver(chan, flags, 0);
 		uint64_t next[SENDERS] = { 0 };
 		int got = 1;
 

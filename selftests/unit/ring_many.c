@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* ring_many - more than 64 senders: who is looked at, who has to kick, and in what order they come. */
+/* ring_many - more than 64 senders: who is looked at, who has to kick, and in what order. */
 #define _GNU_SOURCE
 #include "messages.h"
 

@@ -240,7 +240,7 @@ static void a_standby_takes_over(void)
 	CHECK_EQ(recv_one(second, 1), -EAGAIN);
 	third = join_receiver(chan, MSGC_AS_STANDBY, 0);
 	leave(tx, MSGC_LEFT);
-	leave(third, MSGC_DIED);				/* a standby's death is no takeover */
+	leave(third, MSGC_DIED);			/* a standby's death is no takeover */
 	peer_free(third);
 	CHECK_EQ(recv_one(second, 1), -EAGAIN);			/* no end for it yet */
 	leave(rx, MSGC_DIED);

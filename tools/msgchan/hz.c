@@ -55,7 +55,7 @@ struct figures {
 	uint64_t messages, bytes, missed, timed;	/* since the last print */
 	uint64_t last;				/* time of the last message; 0: none yet */
 	uint64_t gaps, min, max;
-	double mean, squares;				/* of the gaps; sum of squared differences */
+	double mean, squares;			/* of the gaps; sum of squared differences */
 };
 
 struct counting {

@@ -101,7 +101,9 @@ enum {
  * at what is still there, not now (it does so itself; of an exclusive channel it always does).
  * AS_STANDBY: of an exclusive channel; where there is a receiver, waits to follow it. BOUND (later).
  */
-enum { MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16 };
+enum {
+	MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16
+};
 
 /*
  * Flags of OPEN, the rights of the fd: READ to receive or serve, WRITE to send or call. LOOK
