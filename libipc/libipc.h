@@ -176,7 +176,7 @@ struct ipc_attach {
 	uint32_t size;		/* sizeof(struct ipc_attach) */
 	uint32_t role;		/* IPC_SENDER or IPC_RECEIVER */
 	uint32_t flags;		/* IPC_STAY and others */
-	/* held at a time; server: requests, 16, at most 1,024; balanced: messages, 64, at most 64 */
+	/* at a time; server: requests, 16, at most 1,024; balanced: messages, 64, at most 64 */
 	uint32_t held;
 	uint64_t ring;		/* sender: size of its ring, up to a power of two, 1 MiB (or
 				 * ring_max); client: the most to pay for its slots, 64 MiB

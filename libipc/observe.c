@@ -470,7 +470,7 @@ static void look_at(struct ipc_obs *obs, struct view *v)
 	bool mine = line.receivers >> MSGC_INDEX(obs->map.id) & 1;
 
 	if (v->id && (!there || v->since != line.since)) {
-		/* Of what was not read, nobody knows how many they were. A REVOKED line says end. */
+		/* Of what was not read, nobody knows how many. A REVOKED line says end. */
 		if (!v->refused && v->taken != (v->since == line.since ? line.end : v->tail))
 			add_missed(obs, 1);
 		v->id = 0;

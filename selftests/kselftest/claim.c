@@ -384,7 +384,7 @@ TEST_F(claim, bad_sender)
 		{ "tail beyond all", 0, 1, 1ULL << 40 },
 	};
 
-	for (unsigned int i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
 		bool tail = !strncmp(bad[i].name, "tail", 4);
 		struct ep s, late;
 
@@ -1020,9 +1020,9 @@ TEST_F(claim, kills)
 	EXPECT_TRUE(until(head(&self->s) == self->s.tail));
 	drained = self->s.tail / 32;
 	EXPECT_EQ(ROUNDS * EACH, drained);
-	EXPECT_LE(score->released, ROUNDS * EACH);
-	EXPECT_GT(score->released, ROUNDS * EACH - ROUNDS * 64);
-	EXPECT_GT(score->again, 0);
+	EXPECT_LE((long)score->released, ROUNDS * EACH);
+	EXPECT_GT((long)score->released, ROUNDS * EACH - ROUNDS * 64);
+	EXPECT_GT((long)score->again, 0);
 	for (int i = 0; i < KIDS; i++)
 		kid_end(&kid[i], SIGKILL);
 	ASSERT_EQ(0, receiver(&self->r, self->chan, 0));

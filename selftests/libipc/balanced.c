@@ -310,7 +310,7 @@ static void test_nonsense(void)
 		CHECK(who.refused > 0);
 		CHECK_EQ(ipc_recv(rx, &m[2], 2, IPC_NOW), -EAGAIN);
 		CHECK_EQ(ipc_release(rx, m, 2), 0);
-		/* What was good is not blocked, and who was not there blames nobody but that one. */
+		/* What was good is not blocked; who was not there blames only that one. */
 		CHECK_EQ(ipc_drain(tx, IPC_NOW), 0);
 		CHECK_EQ(ipc_recv(other, m, 4, IPC_NOW), kernel ? -EPROTO : -EAGAIN);
 		ipc_detach(other);

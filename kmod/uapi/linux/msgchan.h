@@ -99,7 +99,8 @@ enum {
  * Flags of ATTACH. Receivers: STAY: outlasts the end of the stream. Ring receivers: UNTETHERED:
  * holds no space, and may miss messages; beside whatever other receivers there are. OLDEST: begins
  * at what is still there, not now (it does so itself; of an exclusive channel it always does).
- * AS_STANDBY: of an exclusive channel; where there is a receiver, waits to follow it. BOUND (later).
+ * AS_STANDBY: of an exclusive channel; where there is a receiver, waits to follow it.
+ * BOUND (later).
  */
 enum {
 	MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16
