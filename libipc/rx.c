@@ -69,6 +69,7 @@ struct ipc_rx {
 	uint32_t sources, n_departed;
 	uint64_t departed[WORDS], live[WORDS];	/* a bit per sender; live: and not refused */
 	const __u64 *hot;		/* a bit per sender: not quiet; NULL: not used here */
+	struct source *only;		/* the one ring there is, live: no turns; NULL: not so */
 	uint32_t wasted;		/* looks at rings that are wished quiet */
 	uint32_t at;			/* number: whose turn it is */
 	struct turn turn;		/* what is left of it */
@@ -160,6 +161,7 @@ static void accuse(struct ipc_rx *rx, struct source *src, bool guilty)
 	uint32_t n = (uint32_t)(src - rx->source);
 
 	rx->live[n / 64] &= ~(1ULL << n % 64);
+	rx->only = NULL;
 	src->refused = true;
 	src->guilty = guilty;
 	rx->accused += !src->accused;
@@ -249,24 +251,29 @@ static void look_at(struct ipc_rx *rx, uint32_t n)
 
 static void sort_sources(struct ipc_rx *rx)
 {
+	struct source *live = NULL;
+
 	rx->sources = 0;
 	rx->n_departed = 0;
 	rx->rings = 0;
 	memset(rx->departed, 0, sizeof(rx->departed));
 	memset(rx->live, 0, sizeof(rx->live));
 	for (uint32_t n = 0; n < rx->max_senders; n++) {
-		const struct source *src = &rx->source[n];
+		struct source *src = &rx->source[n];
 
 		if (!src->id)
 			continue;
 		rx->sources++;
 		rx->rings += src->ring;
 		rx->n_departed += src->departed;
-		if (src->departed)
+		if (src->departed) {
 			rx->departed[n / 64] |= 1ULL << n % 64;
-		else if (!src->refused)
+		} else if (!src->refused) {
 			rx->live[n / 64] |= 1ULL << n % 64;
+			live = src;
+		}
 	}
+	rx->only = rx->sources == 1 && !rx->accused && !rx->hot ? live : NULL;
 }
 
 /* It is promoted by a change of its line's state, then a new generation. */
@@ -278,8 +285,6 @@ static bool is_standby(const struct ipc_rx *rx)
 /* Bring the view of the membership up to @generation. */
 static int refresh(struct ipc_rx *rx, uint64_t generation)
 {
-	if (generation == rx->generation)
-		return 0;
 	rx->standby = is_standby(rx);		/* first: it may be promoted right now */
 	if (!rx->standby && !is_live(rx->line, rx->map.id))
 		return -ESHUTDOWN;
@@ -613,30 +618,52 @@ static void note_empty(struct ipc_rx *rx, struct source *src)
 		rx->wasted++;
 }
 
-/* Deficit round robin over the rings from number @n to below @end. */
-static unsigned int visit(struct ipc_rx *rx, uint32_t n, uint32_t end, struct ipc_msg *msgs,
-			  unsigned int max)
+/* Only a hint, and cheap: take() reads the tail again and judges it. */
+static inline bool looks_empty(const struct source *src)
 {
+	return load(src->tail_word) == src->taken;
+}
+
+/* What one ring has, within what is left of its turn. */
+static unsigned int visit(struct ipc_rx *rx, uint32_t n, struct ipc_msg *msgs, unsigned int max)
+{
+	struct source *src = &rx->source[n];
+	unsigned int got;
+	bool all;
+
+	if (n != rx->at)
+		rx->turn = full_turn;
+	rx->at = n;
+	got = take(rx, n, &rx->turn, msgs, max, &all);
+	src->empty = 0;
+	rx->more |= !all;
+	if (got < max || is_over(&rx->turn)) {
+		rx->at = n + 1 < rx->max_senders ? n + 1 : 0;
+		rx->turn = full_turn;
+	}
+	return got;
+}
+
+/* Deficit round robin: once over the rings of the living, from the one whose turn it is. */
+static unsigned int go_round(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
+{
+	uint32_t first = rx->at, n = first, end = rx->max_senders;
 	unsigned int got = 0;
 
-	while (got < max && (n = next_hot(rx, n, end)) != NONE) {
-		struct source *src = &rx->source[n];
-		uint64_t was_taken = src->taken;
-		bool all;
-
-		if (n != rx->at)
-			rx->turn = full_turn;
-		rx->at = n++;
-		got += take(rx, rx->at, &rx->turn, msgs + got, max - got, &all);
-		if (src->taken == was_taken)
-			note_empty(rx, src);
-		else
-			src->empty = 0;
-		rx->more |= !all;
-		if (got < max || is_over(&rx->turn)) {
-			rx->at = n < rx->max_senders ? n : 0;
-			rx->turn = full_turn;
+	while (got < max) {
+		n = next_hot(rx, n, end);
+		if (n == NONE) {
+			if (end == first || !first)
+				break;
+			n = 0;
+			end = first;
+			continue;
 		}
+		if (looks_empty(&rx->source[n]))
+			note_empty(rx, &rx->source[n]);
+		else
+			got += visit(rx, n, msgs + got, max - got);
+		n++;
 	}
 	return got;
 }
@@ -648,12 +675,8 @@ static unsigned int scan(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int m
 
 	/* More PADs than all rings hold were published during this very call: enough of them. */
 	do {
-		uint32_t at = rx->at;
-
 		rx->more = false;
-		got += visit(rx, at, rx->max_senders, msgs + got, max - got);
-		if (at && got < max)
-			got += visit(rx, 0, at, msgs + got, max - got);
+		got += go_round(rx, msgs + got, max - got);
 	} while (rx->more && got < max && rx->skipped <= rx->rings);
 	return got;
 }
@@ -689,8 +712,6 @@ static int report_accused(struct ipc_rx *rx, struct ipc_msg *msg)
 {
 	struct source *src = rx->source;
 
-	if (!rx->accused)
-		return 0;
 	while (!src->accused)
 		src++;
 	*msg = (struct ipc_msg){ .peer = src->accused };
@@ -722,30 +743,54 @@ static bool something_moved(void *engine)
 	return false;
 }
 
+/*
+ * While there is one ring, and it is live, nobody's turn is to be kept and no stream can end.
+ * Returns messages, -EAGAIN, or 0: a PAD, a time, or something wrong.
+ */
+static inline int look_at_only(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
+{
+	struct source *src = rx->only;
+	unsigned int got;
+	uint64_t tail;
+
+	if (looks_empty(src))
+		return -EAGAIN;
+	tail = look_at_tail(rx, src);
+	got = take_plain(rx, (uint32_t)(src - rx->source), msgs, max, tail, tail);
+	/* As in take(). */
+	if (got)
+		store_release(&src->slot->taken, src->taken);
+	return (int)got;
+}
+
 /* One look at everything: messages, or why there are none; -EAGAIN: none yet. */
 static int look(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
 {
 	uint64_t generation = load_acquire(&rx->map.status->generation);
-	int err = refresh(rx, generation);
 	unsigned int got;
 	bool gone;
+	int err;
 
+	if (likely(generation == rx->generation && rx->only && rx->n_free)) {
+		err = look_at_only(rx, msgs, MIN(max, rx->n_free));
+		if (err)
+			return err;
+	}
+	err = unlikely(generation != rx->generation) ? refresh(rx, generation) : 0;
 	if (err < 0)
 		return err;
-	err = report_accused(rx, msgs);
-	if (err < 0)
-		return err;
+	if (unlikely(rx->accused))
+		return report_accused(rx, msgs);
 	gone = senders_gone(rx);	/* before the scan, which then sees their last messages */
 	rx->skipped = 0;
 	got = scan(rx, msgs, MIN(max, rx->n_free));
-	err = settle(rx);
+	err = rx->n_touched ? settle(rx) : 0;
 	if (got)
 		return (int)got;
 	if (err < 0)
 		return err;
-	err = report_accused(rx, msgs);
-	if (err < 0)
-		return err;
+	if (unlikely(rx->accused))
+		return report_accused(rx, msgs);
 	if (!rx->n_free)
 		return -ENOBUFS;
 	if (gone && rx->generation && load_acquire(&rx->map.status->generation) == generation)
