@@ -203,7 +203,7 @@ static bool is_ended(const struct peer *receiver)
 	const struct msgc_line *line = line_of_peer(receiver);
 
 	return line->state == MSGC_LIVE && !(line->flags & MSGC_STAY) && !status->senders &&
-		status->joined > line->since && !is_readable(receiver);
+		(receiver->found || status->joined > line->since) && !is_readable(receiver);
 }
 
 static unsigned int predicates(const struct peer *peer)
@@ -576,6 +576,8 @@ struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin)
 	index = free_index(chan, 0, chan->max_receivers);
 	if (state && index != UINT32_MAX) {
 		peer = new_receiver(chan, index, flags, state);
+		for (uint32_t n = 0; n < chan->max_senders; n++)
+			peer->found |= sender_at(chan, n) != NULL;
 		next_generation(chan);
 	}
 	pthread_mutex_unlock(&chan->lock);
