@@ -41,6 +41,9 @@ check: selftests		## every test: on the host, then in a guest
 	@tools/tally 'unit tests' '$(MAKE) -s -C selftests/unit check' \
 		'guest $(KERNEL)' 'tools/vm/check $(KERNEL)'
 
+check-guest: selftests		## only those in a guest
+	@tools/vm/check $(KERNEL)
+
 demo:				## watch the real thing work
 	@tools/demo/run -k $(KERNEL)
 
@@ -90,5 +93,5 @@ install-user: libipc cli	## everything else, below PREFIX
 clean:				## remove build/ (the cache of kernels stays)
 	rm -rf $(BUILD)
 
-.PHONY: all help deps deps-build libipc cli kmod selftests check demo bench vm verify \
+.PHONY: all help deps deps-build libipc cli kmod selftests check check-guest demo bench vm verify \
 	stress fuzz lint install install-module install-user clean
