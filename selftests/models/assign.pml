@@ -2,7 +2,8 @@
 /* assign.pml - balanced delivery, alternative: the waker ASSIGNS the message to the waiter it wakes (claim at wake),
  * so that a chosen receiver which is stopped (SIGSTOP) merely holds one message and nobody else is starved.
  * WAKE_ONLY = balanced.pml's rule (chosen waiter must still claim): starves others if the chosen one is stopped.
- * Mutants: WAKE_ONLY, NO_LOOP (KICK assigns only one of several)
+ * BUDGET: the waker walks over so much only (claim.c: 32 headers) and wakes the other sleepers to walk on themselves.
+ * Mutants: WAKE_ONLY, NO_LOOP (KICK assigns only one of several), STINGY (as BUDGET, but the others are not woken)
  */
 #define R 3
 #ifndef M
@@ -38,6 +39,21 @@ inline hand_out() {
 #endif
 	:: !(CLAIMABLE && ANY) -> break
 	od }
+inline wake(i) { if :: SLEEPS(i) -> armed[i] = 0; wk[i] = 1 :: else fi }
+inline hand_one() {
+	if
+	:: CLAIMABLE && SLEEPS(0) -> choose(0)
+	:: CLAIMABLE && SLEEPS(1) -> choose(1)
+	:: CLAIMABLE && SLEEPS(2) -> choose(2)
+	:: !(CLAIMABLE && ANY) -> skip
+	fi;
+#ifndef STINGY
+	if :: CLAIMABLE -> wake(0); wake(1); wake(2) :: else fi
+#endif
+	}
+#ifdef BUDGET
+#define hand_out hand_one
+#endif
 active proctype Sender() { byte n;
 	do :: n < M -> n++;
 		if :: n % PB == 0 || n == M -> tail = n; if :: armed[0] || armed[1] || armed[2] -> atomic { hand_out() } :: else fi
