@@ -128,7 +128,7 @@ tap_tells_what_there_is() {
 	expect 0 m tap --oldest /t
 	has out '  a \\x1b\[31m "quoted" \\xc3\\xa9$'
 	expect 0 m tap --oldest -J /t
-	is "$(json '"\(.type) \(.format) \(.cookie) \(.seq) \(.missed) \(.comm)"')" "7 2 5 1 0 msgchan"
+	is "$(json '"\(.type) \(.format) \(.cookie) \(.seq) \(.missed) \(.comm)"')" "7 json 5 1 0 msgchan"
 	is "$(json .payload)" "$(printf 'a \033[31m "quoted" é')"
 	who=$(m who -n -o WHO /t)
 	expect 0 m tap --oldest -s "$who" /t
@@ -187,8 +187,49 @@ hz_counts() {
 	has out '^no new messages for '
 }
 
+# ---- lat ----
+
+lat_needs_timestamps() {
+	m create /t
+	$M recv -f /t >/dev/null &
+	soon waiting_peer /t receiver
+	ticks | $M send -l /t &
+	soon waiting_peer /t sender
+	expect 8 m lat --count 5 /t
+	said 'none of 5 messages has a timestamp: .*--timestamp'
+	expect 8 m lat --duration 100ms --sender 'nobody[1]' /t
+	said 'no message was seen'
+	m create -m rendezvous /t2
+	expect 2 m send --timestamp /t2
+	expect 2 m lat /t2
+}
+
+lat_measures() {
+	m create /t
+	$M recv -f /t >/dev/null &
+	soon waiting_peer /t receiver
+	ticks | $M send -l --timestamp /t &
+	soon waiting_peer /t sender
+	expect 0 m lat --count 20 -J /t
+	is "$(json '.latencies[0] | "\(.messages) \(.untimed) \(.missed)"')" "20 0 0"
+	is "$(json '.latencies[0] | .min > 0 and .min <= .p50 and .p50 <= .p90 and .p90 <= .p99')" true
+	is "$(json '.latencies[0] | .p99 <= .["p99.9"] and .["p99.9"] <= .max and .max < 10000000000')" true
+	# it cannot see earlier than it looks: of ticks 50 ms apart, the first waits longest
+	expect 0 m lat --duration 2s --interval 500ms -J /t
+	is "$(json '.latencies[0] | .max > 100000000 and .min < .p50 and .p50 < .max')" true
+	expect 0 m hz --count 5 -J -o +TIMED /t
+	is "$(jq -s '[.[].rates[0].timed] | add' out)" 5
+	expect 0 m tap -n 1 -J /t
+	holds "$(json .time)" -gt 0
+	# a sender without
+	ticks | $M send -l /t &
+	expect 0 m lat --duration 2s /t
+	said 'carried no timestamp'
+}
+
 all="
 broadcast_is_for_everybody oldest_begins_with_what_is_there standby_goes_on full_ring_overwrites drop_newest
 tap_consumes_nothing tap_tells_what_there_is tap_says_what_it_missed hz_counts
+lat_needs_timestamps lat_measures
 "
 run_tests "$@"

@@ -5,7 +5,7 @@
 
 . "${0%/*}/lib.sh"
 
-verbs="ls info who held create rm wait evict send recv call serve tap hz doctor"
+verbs="ls info who held create rm wait evict send recv call serve tap hz lat doctor"
 
 # ---- help, usage ----
 
@@ -34,7 +34,7 @@ wrong_usage_is_status_2() {
 		said "^msgchan $verb: "
 		said "Try 'msgchan $verb --help'"
 	done
-	for verb in info who create rm wait evict send recv call serve tap hz; do
+	for verb in info who create rm wait evict send recv call serve tap hz lat; do
 		expect 2 m "$verb"
 	done
 	expect 2 m create "two words"
@@ -65,7 +65,7 @@ wrong_usage_is_status_2() {
 
 no_module_is_status_4() {
 	mv /dev/msgchan /dev/hidden
-	for verb in ls "info /t" "who /t" held "held /t" "evict /t 1" "create /t" "rm /t" "wait /t" "send /t" "recv /t" "call /t x" "serve -c /t -e" "tap /t" "hz /t"; do
+	for verb in ls "info /t" "who /t" held "held /t" "evict /t 1" "create /t" "rm /t" "wait /t" "send /t" "recv /t" "call /t x" "serve -c /t -e" "tap /t" "hz /t" "lat /t"; do
 		expect 4 sh -c "msgchan $verb"
 		said 'modprobe msgchan'
 	done

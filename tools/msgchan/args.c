@@ -87,21 +87,30 @@ unsigned int perm_arg(const char *option, const char *text)
 	return (unsigned int)v;
 }
 
+static const char *const formats[] = {
+	[IPC_BINARY] = "binary", [IPC_TEXT] = "text", [IPC_JSON] = "json", [IPC_XML] = "xml",
+	[IPC_CBOR] = "cbor",
+};
+
 /* A tag by its name or number. */
 uint8_t format_arg(const char *text)
 {
-	static const char *const names[] = {
-		[IPC_BINARY] = "binary", [IPC_TEXT] = "text", [IPC_JSON] = "json",
-		[IPC_XML] = "xml", [IPC_CBOR] = "cbor",
-	};
-
-	for (uint8_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strcasecmp(text, names[i]))
+	for (uint8_t i = 0; i < ARRAY_SIZE(formats); i++)
+		if (!strcasecmp(text, formats[i]))
 			return i;
 	if (isalpha((unsigned char)text[0]))
 		exit(usage("--format: '%s' is none of binary, text, json, xml, cbor, or a number",
 			   text));
 	return (uint8_t)number_arg("--format", text, UINT8_MAX);
+}
+
+/* The reverse: a string where it has a name, else the number. */
+void json_format(FILE *out, uint8_t format)
+{
+	if (format < ARRAY_SIZE(formats))
+		fprintf(out, "\"%s\"", formats[format]);
+	else
+		fprintf(out, "%u", format);
 }
 
 /* The one name that a verb wants, the argument at @at. */

@@ -81,9 +81,9 @@ static void fill(const struct calling *c, struct ipc_msg *m, void *data, size_t 
 
 static void print_json(const struct ipc_msg *m)
 {
-	printf("{\"result\":%" PRId32 ",\"type\":%" PRIu32 ",\"format\":%u,\"cookie\":%" PRIu64
-	       ",\"len\":%" PRIu32 ",",
-	       m->result, m->type, m->format, m->cookie, m->len);
+	printf("{\"result\":%" PRId32 ",\"type\":%" PRIu32 ",\"format\":", m->result, m->type);
+	json_format(stdout, m->format);
+	printf(",\"cookie\":%" PRIu64 ",\"len\":%" PRIu32 ",", m->cookie, m->len);
 	json_payload(stdout, m->data, m->len);
 	puts("}");
 }

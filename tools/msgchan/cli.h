@@ -39,7 +39,7 @@ struct verb {
 };
 
 extern const struct verb verb_ls, verb_info, verb_who, verb_held, verb_create, verb_rm, verb_wait,
-	verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_tap, verb_hz,
+	verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_tap, verb_hz, verb_lat,
 	verb_doctor;
 
 /* error.c */
@@ -59,6 +59,7 @@ uint64_t time_arg(const char *option, const char *text);
 uint64_t number_arg(const char *option, const char *text, uint64_t max);
 unsigned int perm_arg(const char *option, const char *text);
 uint8_t format_arg(const char *text);
+void json_format(FILE *out, uint8_t format);
 const char *name_arg(int argc, char **argv, int at);
 uint64_t until(uint64_t timeout);
 

@@ -31,13 +31,13 @@ static const char help[] =
 	"Usage: msgchan hz [OPTIONS] NAME\n\n"
 	"Print how many messages pass through a ring channel, and how regularly, every second until\n"
 	"a signal. Nothing is consumed and nobody is held up. Times are between timestamps where\n"
-	"messages carry them, else between the looks that saw the messages.\n\n"
+	"messages carry them ('send --timestamp'), else between the looks that saw the messages.\n\n"
 	"      --each           a line per sender\n"
 	"      --sender WHO     only of one sender: COMM[PID] as 'who' prints it, a PID, or an id\n"
 	"      --count N        end after N messages\n"
 	"      --duration TIME  end after TIME (5, 250ms, 2m)\n"
 	"      --interval TIME  look every TIME; default 1ms\n"
-	"      --wait           wait for the channel to be created\n"
+	"      --wait           wait for the channel to be created\n\n"
 	LOOK_HELP;
 
 enum { O_EACH = 256 };

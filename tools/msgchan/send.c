@@ -34,12 +34,13 @@ static const char help[] =
 	"                       see it counted, and the exit status is 7\n"
 	"      --no-drain       leave at the end of the input: what nobody has received then\n"
 	"                       stays only as long as the channel does\n"
+	"      --timestamp      put the time on each message, for 'msgchan lat' and others\n"
 	"      --type N         tags of the messages, which mean what you want them to\n"
 	"      --format NAME    binary, text, json, xml, cbor, or a number (yours: 128 to 255)\n"
 	"      --cookie N\n"
 	"  -h, --help           this text\n";
 
-enum { O_WAIT = 256, O_NO_DRAIN, O_DROP, O_TYPE, O_FORMAT, O_COOKIE };
+enum { O_WAIT = 256, O_NO_DRAIN, O_DROP, O_TIMESTAMP, O_TYPE, O_FORMAT, O_COOKIE };
 
 static const struct option options[] = {
 	{ "lines", no_argument, NULL, 'l' },
@@ -51,6 +52,7 @@ static const struct option options[] = {
 	{ "timeout", required_argument, NULL, 't' },
 	{ "no-drain", no_argument, NULL, O_NO_DRAIN },
 	{ "drop", no_argument, NULL, O_DROP },
+	{ "timestamp", no_argument, NULL, O_TIMESTAMP },
 	{ "type", required_argument, NULL, O_TYPE },
 	{ "format", required_argument, NULL, O_FORMAT },
 	{ "cookie", required_argument, NULL, O_COOKIE },
@@ -416,9 +418,9 @@ static int send_input(struct sending *s)
 	if (err)
 		return status_of(err);
 	fit(s, &info);
-	if (s->calls && s->drop) {
+	if (s->calls && (s->drop || s->how.flags & IPC_TIMED)) {
 		ipc_close(s->ch);
-		return usage("--drop is for ring channels");
+		return usage("--%s is for ring channels", s->drop ? "drop" : "timestamp");
 	}
 	status = work_in(s->connect.name, s->ch, &s->how, &s->ep, transfer, s);
 	return stopped() ? die_by(stopped()) : status;
@@ -463,6 +465,9 @@ static bool option(struct sending *s, int c)
 		return true;
 	case O_DROP:
 		s->drop = true;
+		return true;
+	case O_TIMESTAMP:
+		s->how.flags |= IPC_TIMED;
 		return true;
 	case O_TYPE:
 	case O_FORMAT:

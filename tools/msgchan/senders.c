@@ -39,9 +39,11 @@ void print_message_json(struct ipc_endpoint *ep, const struct ipc_msg *m)
 	char comm[4 * sizeof(peer->comm) + 1];
 	size_t n = escape(comm, sizeof(comm), peer->comm, sizeof(peer->comm));
 
-	printf("{\"seq\":%" PRIu64 ",\"type\":%" PRIu32 ",\"format\":%u,\"cookie\":%" PRIu64
-	       ",\"time\":%" PRIu64 ",\"len\":%" PRIu32 ",\"pid\":%d,\"uid\":%" PRIu32 ",\"comm\":",
-	       m->seq, m->type, m->format, m->cookie, m->time, m->len, peer->pid, peer->uid);
+	printf("{\"seq\":%" PRIu64 ",\"type\":%" PRIu32 ",\"format\":", m->seq, m->type);
+	json_format(stdout, m->format);
+	printf(",\"cookie\":%" PRIu64 ",\"time\":%" PRIu64 ",\"len\":%" PRIu32
+	       ",\"pid\":%d,\"uid\":%" PRIu32 ",\"comm\":",
+	       m->cookie, m->time, m->len, peer->pid, peer->uid);
 	json_text(stdout, comm, n);
 	printf(",\"redelivered\":%s,\"attempts\":%u,\"missed\":%" PRIu64 ",",
 	       m->flags & IPC_F_REDELIVERED ? "true" : "false", m->attempts, m->missed);
