@@ -157,7 +157,7 @@ struct ipc_options {
 				 * IPC_UNTETHERED_ONLY; rendezvous: 0
 				 */
 	uint32_t flags;		/* IPC_PERSISTENT and others */
-	uint32_t max_senders;	/* at a time: 64; at most 64 senders or 1,024 clients */
+	uint32_t max_senders;	/* senders or clients at a time: 64, at most 1,024 */
 	uint32_t max_receivers;	/* 8, at most 64; servers: 1, with IPC_MANY_SERVERS 8 */
 	/* IPC_REDELIVER, IPC_BALANCED: how many may die holding one call or message; any number */
 	uint32_t max_attempts;

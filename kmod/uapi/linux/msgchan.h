@@ -26,7 +26,7 @@
 /* bytes of a name with the final NUL; the rest zero; empty = unnamed */
 #define MSGC_NAME	64
 #define MSGC_RECEIVERS	64	/* most receivers (servers) of a channel */
-#define MSGC_SENDERS	1024	/* most senders (clients); ring mode: 64 until (later) */
+#define MSGC_SENDERS	1024	/* most senders (clients) of a channel */
 #define MSGC_SLOTS	64	/* most calls in flight of a client */
 #define MSGC_HELD	1024	/* most calls a server endpoint may hold */
 #define MSGC_CLAIMS	64	/* most records a balanced receiver may hold */
