@@ -160,7 +160,7 @@ static const char *refused(const struct ipc_attach *how)
 	if (how->flags & IPC_STANDBY)
 		return "--standby";
 	if (how->flags & IPC_UNTETHERED)
-		return "receivers that hold nobody up (tap, hz, recv --untethered)";
+		return "receivers that hold nobody up (tap, hz, lat, recv --untethered)";
 	return how->flags & IPC_OLDEST ? "--oldest" : "this";
 }
 
