@@ -30,7 +30,8 @@
  *	b  the kernel: full barrier			y  full barrier
  *	c  read `low`, start at or above it		z  generation unchanged: raise the limit
  *
- * Either z sees the generation of a and begins again, or c sees the `low` of x.
+ * Either z sees the generation of a and begins again, or c sees the `low` of x. On an exclusive
+ * channel the start at or above `low` is found in takeover.c.
  */
 #ifndef IPC_RING_H
 #define IPC_RING_H
@@ -129,8 +130,8 @@ void ipc_tx_dropped(struct ipc_tx *tx, uint64_t n);
  * -EPIPE: end of stream. -EPROTO, once for each: the pair with the sender msgs[0].peer is refused,
  * because of what it wrote, or by it; all that was good before has been delivered. -ENOBUFS:
  * IPC_RX_BORROWED messages are held. -EINVAL: n is 0. -EAGAIN (IPC_NOW), -ETIMEDOUT, -EINTR,
- * -ESHUTDOWN. `missed` counts lost messages; after a takeover from a receiver that left rubbish it
- * is at least 1, nobody being able to count.
+ * -ESHUTDOWN. `missed` counts lost messages; after a takeover from a receiver that had not stopped
+ * at a record it is at least 1, nobody being able to count.
  */
 int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_t deadline);
 
@@ -142,7 +143,7 @@ int ipc_rx_release(struct ipc_rx *rx, const struct ipc_msg *msgs, unsigned int n
 
 struct ipc_rx_counts {
 	uint64_t refused;	/* senders refused for what they wrote */
-	uint64_t lost;		/* takeovers whose start was no record: unknown how many messages */
+	uint64_t lost;		/* rings that a predecessor had not left at a record: see `missed` */
 };
 
 void ipc_rx_counts(const struct ipc_rx *rx, struct ipc_rx_counts *counts);

@@ -141,6 +141,12 @@ static inline bool read_line(const struct msgc_line *line, struct msgc_line *cop
 		(copy->state == MSGC_LIVE || has_departed(copy->state));
 }
 
+/* How far a ring may be read. Of a departed sender the kernel says it. @line: a copy. */
+static inline uint64_t tail_now(const struct msgc_line *line, const __u64 *tail_word)
+{
+	return has_departed(line->state) ? line->end : load_acquire(tail_word);	/* pairs with 1 */
+}
+
 /* A record's header, each word once, into a private copy. */
 static inline void read_header(const char *data, uint64_t ring, uint64_t pos,
 			       struct msgc_record *copy)
@@ -185,5 +191,12 @@ static inline bool header_is_sound(const struct msgc_record *header, uint64_t po
 		return true;
 	return !(flags & ~MSGC_R_EXT) && (uint64_t)header->len + header_bytes(header) <= span;
 }
+
+/*
+ * Where the successor on an exclusive channel starts: a record start, line.head unless that is none
+ * or below `low`. @line: a copy. False: no honest sender wrote such words.
+ */
+bool ipc_takeover_start(const struct msgc_line *line, const struct msgc_control *control,
+			const __u64 *tail_word, const char *data, uint64_t *start);
 
 #endif

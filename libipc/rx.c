@@ -4,22 +4,12 @@
  *
  * The barriers are named as in the pictures of ring.h.
  */
+#include "borrow.h"
 #include "ring_shared.h"
 
 #define WORDS		(MSGC_SENDERS / 64)	/* of a bit per sender */
 #define EMPTY_LOOKS	8U	/* a ring found empty so often in a row is wished quiet */
 #define WASTED_LOOKS	1024U	/* at such rings: then a system call that hears wishes is cheaper */
-
-/*
- * A message that the application holds, or a free place for one. Those of a source hang together
- * from its oldest to its youngest; places are taken and given back in chains as they are.
- */
-struct borrow {
-	uint64_t pos;			/* of its record */
-	uint64_t stamp;			/* names the message, its place below; 0: released */
-	uint32_t source;		/* NONE: that ring is gone */
-	uint32_t next;			/* younger one of the same source, or the next free place */
-};
 
 /* What is left of the quantum of one sender. */
 struct turn {
@@ -40,7 +30,6 @@ struct source {
 	bool departed;
 	bool refused;			/* nothing more is taken from it */
 	bool guilty;			/* refused by us: the kernel is still to be told */
-	bool unproved;			/* starts where a predecessor said, which may have lied */
 	bool gap;			/* an unknown number of messages is lost here */
 	bool touched;			/* head is to be stored */
 	uint8_t attempts;
@@ -50,7 +39,7 @@ struct source {
 	uint64_t tail, taken, head;
 	uint64_t checked;		/* head at the last look at space_at */
 	uint64_t seq;			/* next running number, 0 = unknown */
-	uint32_t oldest, youngest;	/* borrowed; oldest NONE: none is */
+	struct chain borrowed;
 };
 
 struct ipc_rx {
@@ -76,15 +65,13 @@ struct ipc_rx {
 	bool more;			/* in this round a ring was left before its end */
 	uint64_t rings;			/* bytes of all rings */
 	uint64_t skipped;		/* bytes of PADs taken in this recv */
-	uint32_t free, n_free;		/* places for messages */
 	uint32_t n_touched;
-	uint64_t stamp;
 	uint64_t fence;
 	struct spin spin;
 	struct ipc_rx_counts counts;
 	struct source *source;		/* by sender number */
 	uint32_t *touched;		/* numbers */
-	struct borrow borrow[IPC_RX_BORROWED];
+	struct places places;		/* for messages */
 };
 
 size_t ipc_rx_size(uint32_t max_senders)
@@ -134,28 +121,6 @@ static int settle(struct ipc_rx *rx)
 	return wanted ? rx->ops->kick(rx->ctx) : 0;
 }
 
-static void put_borrow(struct ipc_rx *rx, uint32_t i)
-{
-	rx->borrow[i].next = rx->free;
-	rx->free = i;
-	rx->n_free++;
-}
-
-/* What was borrowed from a ring that is gone can still be given back. */
-static void orphan_borrowed(struct ipc_rx *rx, struct source *src)
-{
-	uint32_t i, next = src->oldest;
-
-	while (next != NONE) {
-		i = next;
-		next = i == src->youngest ? NONE : rx->borrow[i].next;
-		rx->borrow[i].source = NONE;
-		if (!rx->borrow[i].stamp)
-			put_borrow(rx, i);
-	}
-	src->oldest = NONE;
-}
-
 static void accuse(struct ipc_rx *rx, struct source *src, bool guilty)
 {
 	uint32_t n = (uint32_t)(src - rx->source);
@@ -169,41 +134,58 @@ static void accuse(struct ipc_rx *rx, struct source *src, bool guilty)
 	rx->counts.refused += guilty;
 }
 
-/*
- * Where to begin with a ring, at or above @low: where the last receiver stopped; with broadcast
- * delivery now, or at the oldest that is held, and a ring that is younger than we are at its start.
- */
-static uint64_t start_of(const struct ipc_rx *rx, const struct msgc_line *line, uint64_t low,
-			 uint64_t tail)
+/* Memory that says nonsense may have been taken away or passed on: nobody's fault then. */
+static bool ring_is_gone(struct ipc_rx *rx, const struct source *src)
 {
+	struct msgc_line line;
+
+	if (read_line(src->line, &line) && line.since == src->since &&
+	    has_departed(line.state) == src->departed)
+		return false;
+	rx->generation = 0;
+	return true;
+}
+
+/*
+ * Where to begin with a ring: where the last receiver stopped; with broadcast delivery now, or at
+ * the oldest that is held, and a ring that is younger than we are at its start. False: what its
+ * sender wrote cannot be.
+ */
+static bool start_of(const struct ipc_rx *rx, const struct source *src,
+		     const struct msgc_line *line, uint64_t *start)
+{
+	uint64_t low, tail;
+
 	if (rx->map.status->delivery != MSGC_BROADCAST)
-		return MAX(line->head, low);
-	return rx->oldest || line->since > rx->since ? low : tail;
+		return ipc_takeover_start(line, src->control, src->tail_word, src->data, start);
+	low = load_acquire(&src->control->low);		/* c: the kernel did a and b */
+	tail = tail_now(line, src->tail_word);
+	*start = rx->oldest || line->since > rx->since ? low : tail;
+	return low % UNIT == 0 && low <= tail && *start % UNIT == 0;
 }
 
 static void position(struct ipc_rx *rx, uint32_t n, const struct msgc_line *line)
 {
 	struct source *src = &rx->source[n];
-	uint64_t low = load_acquire(&src->control->low);	/* c: the kernel did a and b */
-	uint64_t tail = src->departed ? line->end : load_acquire(src->tail_word);
-	bool takeover = rx->map.status->delivery != MSGC_BROADCAST;
+	bool exclusive = rx->map.status->delivery != MSGC_BROADCAST;
+	bool sound = start_of(rx, src, line, &src->head);
 
-	src->id = line->id;
 	src->since = line->since;
+	if (!sound && ring_is_gone(rx, src))
+		return;				/* a new generation follows */
+	src->id = line->id;
 	src->ring = 1ULL << line->ring_shift;
 	src->redo = line->redo;
 	src->attempts = line->attempts;
 	src->refused = false;
-	src->gap = takeover && low > line->head;
-	src->head = start_of(rx, line, low, tail);
-	if (low % UNIT || low > tail || src->head % UNIT) {
-		src->head = src->departed ? tail : line->head;	/* its end is the kernel's word */
-		if (!src->departed)
-			accuse(rx, src, true);
+	src->gap = sound && exclusive && src->head != line->head;
+	rx->counts.lost += src->gap;
+	if (!sound) {
+		src->head = src->departed ? line->end : line->head;
+		accuse(rx, src, true);
 	}
 	src->taken = src->head;
 	src->tail = src->head;
-	src->unproved = takeover && src->head != 0;
 	src->seq = src->head ? 0 : 1;
 	store(&src->slot->taken, src->taken);
 	store(&src->slot->head, src->head);
@@ -236,7 +218,7 @@ static void look_at(struct ipc_rx *rx, uint32_t n)
 	there = read_line(src->line, &line);
 	mine = line.receivers >> MSGC_INDEX(rx->map.id) & 1;
 	if (src->id && (!there || src->since != line.since)) {
-		orphan_borrowed(rx, src);
+		orphan(&rx->places, &src->borrowed);
 		src->id = 0;
 	}
 	if (!there)
@@ -327,26 +309,12 @@ struct ipc_rx *ipc_rx_init(void *mem, const struct ipc_ring_map *map,
 		rx->source[n].control = (const void *)(control + MSGC_CONTROL_AT(n));
 		rx->source[n].data = (const char *)map->data + n * map->data_stride;
 		rx->source[n].slot = &((struct msgc_slots *)map->own)->slot[n];
-		rx->source[n].oldest = NONE;
+		rx->source[n].borrowed.oldest = NONE;
 	}
-	rx->free = NONE;
-	for (n = IPC_RX_BORROWED; n-- > 0; )
-		put_borrow(rx, n);
+	places_init(&rx->places);
 	refresh(rx, load_acquire(&map->status->generation));
 	settle(rx);
 	return rx;
-}
-
-/* Memory that says nonsense may have been taken away or passed on: nobody's fault then. */
-static bool ring_is_gone(struct ipc_rx *rx, const struct source *src)
-{
-	struct msgc_line line;
-
-	if (read_line(src->line, &line) && line.since == src->since &&
-	    has_departed(line.state) == src->departed)
-		return false;
-	rx->generation = 0;
-	return true;
 }
 
 /* How far this ring may be read. Of a departed sender the kernel says it. */
@@ -368,32 +336,6 @@ static uint64_t look_at_tail(struct ipc_rx *rx, struct source *src)
 	return src->taken;
 }
 
-/* What a predecessor left is no record: go on where one is known to start, blaming nobody. */
-static void resume(struct ipc_rx *rx, uint32_t n, uint64_t tail)
-{
-	struct source *src = &rx->source[n];
-	uint64_t low = load_acquire(&src->control->low);
-
-	src->taken = low % UNIT == 0 && low > src->taken && low <= tail ? low : tail;
-	src->head = src->taken;
-	src->unproved = false;
-	src->gap = true;
-	rx->counts.lost++;
-	touch(rx, n);
-}
-
-static void bad_record(struct ipc_rx *rx, uint32_t n, uint64_t tail)
-{
-	struct source *src = &rx->source[n];
-
-	if (ring_is_gone(rx, src))
-		return;
-	if (src->unproved)
-		resume(rx, n, tail);
-	else
-		accuse(rx, src, true);
-}
-
 static slow_path uint64_t count_missed(struct source *src, uint64_t seq)
 {
 	uint64_t missed = src->seq && seq > src->seq ? seq - src->seq : 0;
@@ -403,34 +345,6 @@ static slow_path uint64_t count_missed(struct source *src, uint64_t seq)
 	src->gap = false;
 	src->seq = seq + 1;
 	return missed;
-}
-
-/* The first free place is this message's from now on: chain() has to follow. */
-static inline uint32_t borrow(struct ipc_rx *rx, uint32_t place, uint32_t n, uint64_t pos,
-			      struct ipc_msg *msg)
-{
-	struct borrow *borrow = &rx->borrow[place];
-
-	rx->stamp += IPC_RX_BORROWED;
-	borrow->pos = pos;
-	borrow->stamp = rx->stamp | place;
-	borrow->source = n;
-	msg->priv[0] = borrow->stamp;
-	msg->priv[1] = (uintptr_t)rx;
-	return borrow->next;
-}
-
-/* The @got first free places, from @first to @last, are youngest of this source; @next is free. */
-static inline void chain(struct ipc_rx *rx, struct source *src, uint32_t last, uint32_t next,
-			 unsigned int got)
-{
-	if (src->oldest == NONE)
-		src->oldest = rx->free;
-	else
-		rx->borrow[src->youngest].next = rx->free;
-	src->youngest = last;
-	rx->free = next;
-	rx->n_free -= got;
 }
 
 static inline void hand_out(struct source *src, uint64_t pos, const struct msgc_record *header,
@@ -466,7 +380,7 @@ static own_frame unsigned int take_plain(struct ipc_rx *rx, uint32_t n, struct i
 {
 	struct source *src = &rx->source[n];
 	uint64_t pos = src->taken;
-	uint32_t last = NONE, next = rx->free;
+	uint32_t last = NONE, next = rx->places.free;
 	unsigned int got;
 
 	for (got = 0; got < max && pos < end; got++) {
@@ -477,13 +391,12 @@ static own_frame unsigned int take_plain(struct ipc_rx *rx, uint32_t n, struct i
 			break;
 		hand_out(src, pos, &header, HEADER, &msgs[got]);
 		last = next;
-		next = borrow(rx, last, n, pos, &msgs[got]);
+		next = lend(&rx->places, last, n, pos, rx, &msgs[got]);
 		pos += MSGC_SPAN(header.span_flags);
 	}
 	if (got) {
-		chain(rx, src, last, next, got);
+		lengthen(&rx->places, &src->borrowed, last, next, got);
 		src->taken = pos;
-		src->unproved = false;
 	}
 	return got;
 }
@@ -494,7 +407,7 @@ static void skip_pad(struct ipc_rx *rx, uint32_t n, uint64_t span)
 	struct source *src = &rx->source[n];
 
 	rx->skipped += span;
-	if (src->oldest == NONE) {
+	if (src->borrowed.oldest == NONE) {
 		src->head = src->taken;
 		touch(rx, n);
 	}
@@ -507,15 +420,16 @@ static slow_path int take_special(struct ipc_rx *rx, uint32_t n, struct ipc_msg 
 	uint64_t pos = src->taken, span;
 	struct msgc_record header;
 	const struct msgc_ext *ext;
+	uint32_t place, next;
 
 	read_header(src->data, src->ring, pos, &header);
 	if (!header_is_sound(&header, pos, tail)) {
-		bad_record(rx, n, tail);
+		if (!ring_is_gone(rx, src))
+			accuse(rx, src, true);
 		return -1;
 	}
 	span = MSGC_SPAN(header.span_flags);
 	src->taken += span;
-	src->unproved = false;
 	if (header.span_flags & MSGC_R_PAD) {
 		skip_pad(rx, n, span);
 		return 0;
@@ -525,7 +439,9 @@ static slow_path int take_special(struct ipc_rx *rx, uint32_t n, struct ipc_msg 
 		ext = (const void *)((const char *)msg->data - sizeof(*ext));
 		msg->time = load(&ext->time);
 	}
-	chain(rx, src, rx->free, borrow(rx, rx->free, n, pos, msg), 1);
+	place = rx->places.free;
+	next = lend(&rx->places, place, n, pos, rx, msg);
+	lengthen(&rx->places, &src->borrowed, place, next, 1);
 	return 1;
 }
 
@@ -771,8 +687,8 @@ static int look(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
 	bool gone;
 	int err;
 
-	if (likely(generation == rx->generation && rx->only && rx->n_free)) {
-		err = look_at_only(rx, msgs, MIN(max, rx->n_free));
+	if (likely(generation == rx->generation && rx->only && rx->places.n_free)) {
+		err = look_at_only(rx, msgs, MIN(max, rx->places.n_free));
 		if (err)
 			return err;
 	}
@@ -783,7 +699,7 @@ static int look(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
 		return report_accused(rx, msgs);
 	gone = senders_gone(rx);	/* before the scan, which then sees their last messages */
 	rx->skipped = 0;
-	got = scan(rx, msgs, MIN(max, rx->n_free));
+	got = scan(rx, msgs, MIN(max, rx->places.n_free));
 	err = rx->n_touched ? settle(rx) : 0;
 	if (got)
 		return (int)got;
@@ -791,7 +707,7 @@ static int look(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int max)
 		return err;
 	if (unlikely(rx->accused))
 		return report_accused(rx, msgs);
-	if (!rx->n_free)
+	if (!rx->places.n_free)
 		return -ENOBUFS;
 	if (gone && rx->generation && load_acquire(&rx->map.status->generation) == generation)
 		return -EPIPE;
@@ -828,35 +744,23 @@ int ipc_rx_recv(struct ipc_rx *rx, struct ipc_msg *msgs, unsigned int n, uint64_
 static void release_prefix(struct ipc_rx *rx, uint32_t n)
 {
 	struct source *src = &rx->source[n];
-	uint32_t i = src->oldest, last = NONE;
+	uint32_t oldest;
 
-	while (i != NONE && !rx->borrow[i].stamp) {
-		last = i;
-		i = last == src->youngest ? NONE : rx->borrow[last].next;
-		rx->n_free++;
-	}
-	if (last == NONE)
+	if (!shorten(&rx->places, &src->borrowed))
 		return;
-	rx->borrow[last].next = rx->free;
-	rx->free = src->oldest;
-	src->oldest = i;
-	src->head = i == NONE ? src->taken : rx->borrow[i].pos;
+	oldest = src->borrowed.oldest;
+	src->head = oldest == NONE ? src->taken : rx->places.borrow[oldest].pos;
 	touch(rx, n);
-}
-
-static inline struct borrow *place_of(struct ipc_rx *rx, const struct ipc_msg *msg)
-{
-	return &rx->borrow[msg->priv[0] % IPC_RX_BORROWED];
 }
 
 /* Of several sources, or of one that is gone. */
 static void release_each(struct ipc_rx *rx, const struct ipc_msg *msgs, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		struct borrow *borrow = place_of(rx, &msgs[i]);
+		struct borrow *borrow = place_of(&rx->places, &msgs[i]);
 
 		if (borrow->source == NONE)
-			put_borrow(rx, (uint32_t)(borrow - rx->borrow));
+			put_place(&rx->places, (uint32_t)(borrow - rx->places.borrow));
 		else
 			release_prefix(rx, borrow->source);
 	}
@@ -866,16 +770,16 @@ static slow_path int take_back_release(struct ipc_rx *rx, const struct ipc_msg *
 				       unsigned int n)
 {
 	while (n-- > 0)
-		place_of(rx, &msgs[n])->stamp = msgs[n].priv[0];
+		place_of(&rx->places, &msgs[n])->stamp = msgs[n].priv[0];
 	return -EINVAL;
 }
 
 int ipc_rx_release(struct ipc_rx *rx, const struct ipc_msg *msgs, unsigned int n)
 {
-	uint32_t source = n ? place_of(rx, msgs)->source : NONE, others = 0;
+	uint32_t source = n ? place_of(&rx->places, msgs)->source : NONE, others = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		struct borrow *borrow = place_of(rx, &msgs[i]);
+		struct borrow *borrow = place_of(&rx->places, &msgs[i]);
 
 		if (unlikely(msgs[i].priv[1] != (uintptr_t)rx || borrow->stamp != msgs[i].priv[0]))
 			return take_back_release(rx, msgs, i);

@@ -350,7 +350,7 @@ static void *scribble_on_sender(void *stop)
 
 		if (tail < head || tail - head > RING || next_random(&random) % 100 == 0)
 			tail = head;
-		store(&control_of(liar)->low, 0);
+		store(&control_of(liar)->low, head);
 		store(tail_of(liar), tail);
 		if (tail - head >= RING / 2) {
 			sched_yield();

@@ -1,10 +1,31 @@
 // SPDX-License-Identifier: MIT
-/* ring_takeover - a receiver dies, another goes on: nothing lost, what comes again is flagged. */
+/*
+ * ring_takeover - a receiver dies, another goes on: nothing lost, what comes again is flagged, and
+ * one that lied frames nobody.
+ *
+ * takeover.c is compiled in here with a hook before each word that it reads, so that something can
+ * happen right there.
+ */
 #include "messages.h"
 
 #include <errno.h>
 
+static void before_load(void);
+
+#define __atomic_load_n(p, order)	(before_load(), __atomic_load_n(p, order))
+#include "../../libipc/takeover.c"
+#undef __atomic_load_n
+
 #define RING 8192U
+
+static long countdown = -1;
+static void (*event)(void);
+
+static void before_load(void)
+{
+	if (countdown >= 0 && countdown-- == 0)
+		event();
+}
 
 static struct chan *chan;
 static struct peer *tx, *rx;
@@ -38,6 +59,16 @@ static void expect(uint64_t number, uint8_t flags, uint16_t attempts)
 	CHECK_EQ(msg.missed, 0);
 	CHECK_EQ(msg.flags, flags);
 	CHECK_EQ(msg.attempts, attempts);
+}
+
+static void expect_lost(uint64_t lost)
+{
+	struct ipc_rx_counts counts;
+
+	ipc_rx_counts(rx->rx, &counts);
+	CHECK_EQ(counts.lost, lost);
+	CHECK_EQ(counts.refused, 0);
+	CHECK_EQ(rx->refusals + tx->refusals, 0);
 }
 
 static void what_was_taken_comes_again_flagged(void)
@@ -113,11 +144,10 @@ static void nothing_is_lost_over_many_successors(void)
 	end();
 }
 
-/* A predecessor left rubbish: the successor goes on at a known start, and nobody is refused. */
+/* A predecessor left rubbish: the successor goes on at the next record, and nobody is refused. */
 static void rubbish_left_behind_frames_nobody(void)
 {
 	struct ipc_msg msg;
-	struct ipc_rx_counts counts;
 
 	begin();
 	for (uint64_t i = 0; i < 3; i++)
@@ -125,19 +155,55 @@ static void rubbish_left_behind_frames_nobody(void)
 	expect(0, 0, 0);
 	slot_of(rx, tx)->head = 64;			/* inside the first */
 	succeed();
-	CHECK_EQ(recv_one(rx, 0), -EAGAIN);	/* low is below that: only the tail is known */
-	CHECK_EQ(send_one(tx, 10, 3), 0);
 	CHECK_EQ(recv_now(rx, &msg, 1), 1);
-	CHECK(is_number(&msg, 3));
-	CHECK(msg.missed >= 1);
-	ipc_rx_counts(rx->rx, &counts);
-	CHECK_EQ(counts.lost, 1);
-	CHECK_EQ(counts.refused, 0);
-	CHECK_EQ(rx->refusals + tx->refusals, 0);
-	CHECK_EQ(slot_of(rx, tx)->head, 3 * 1056);	/* and the space that was skipped is free */
+	CHECK(is_number(&msg, 1));
+	CHECK_EQ(msg.missed, 1);
+	CHECK_EQ(slot_of(rx, tx)->head, 1056);		/* and the space that was skipped is free */
+	expect_lost(1);
 	CHECK_EQ(ipc_rx_release(rx->rx, &msg, 1), 0);
+	CHECK_EQ(recv_one(rx, 2), 1);
 	CHECK_EQ(ipc_tx_drain(tx->tx, IPC_NOW), 0);
 	end();
+}
+
+static void forge(char *at, uint64_t pos, uint32_t span)
+{
+	*(struct msgc_record *)at = (struct msgc_record){
+		.span_flags = span,
+		.type = 666,
+		.check = check_word(pos, span),
+		.seq_format = 99,
+		.cookie = 0xbad,
+	};
+}
+
+/* Headers are no secret: an honest sender may pass on a payload full of them, then of rubbish. */
+static void forged_headers_are_no_messages(void)
+{
+	struct ipc_msg msg = { 0 };
+
+	for (uint64_t head = 32; head <= 1024; head += 32) {
+		begin();
+		CHECK_EQ(ipc_tx_reserve(tx->tx, &msg, 1024, IPC_NOW), 0);
+		memset(msg.data, 0xff, 1024);
+		for (uint64_t at = 0; at < 512; at += 32)
+			forge((char *)msg.data + at, 32 + at, 1);
+		CHECK_EQ(ipc_tx_commit(tx->tx, &msg), 0);
+		CHECK_EQ(send_one(tx, 10, 7), 0);
+		CHECK_EQ(send_one(tx, 10, 8), 0);
+		CHECK_EQ(recv_now(rx, &msg, 1), 1);
+		slot_of(rx, tx)->head = head;
+		slot_of(rx, tx)->taken = head;
+		succeed();
+		CHECK_EQ(recv_now(rx, &msg, 1), 1);
+		CHECK(is_number(&msg, 7));
+		CHECK_EQ(msg.seq, 2);
+		CHECK_EQ(msg.missed, 1);
+		CHECK_EQ(recv_one(rx, 8), 1);
+		CHECK_EQ(recv_one(rx, 9), -EAGAIN);
+		expect_lost(1);
+		end();
+	}
 }
 
 /* The sender has seen the rubbish: `low` is where it knows that a record starts. */
@@ -155,32 +221,80 @@ static void reading_goes_on_at_low(void)
 	succeed();
 	CHECK_EQ(recv_now(rx, &msg, 1), 1);
 	CHECK(is_number(&msg, 1));
-	CHECK(msg.missed >= 1);
-	CHECK_EQ(rx->refusals, 0);
+	CHECK_EQ(msg.missed, 1);
+	expect_lost(1);
 	end();
 }
 
-/* The same, stored only after the successor had looked for its start. */
-static void reading_goes_on_at_a_later_low(void)
+/* While the successor walks there, the sender overwrites the first, with what leads elsewhere. */
+static void overwrite_the_first(void)
 {
-	struct ipc_msg msg;
+	struct ipc_msg msg = { 0 };
 
-	begin();
-	for (uint64_t i = 0; i < 3; i++)
-		CHECK_EQ(send_one(tx, 1000, i), 0);
-	expect(0, 0, 0);
-	slot_of(rx, tx)->head = 64;
-	succeed();
-	control_of(tx)->low = 1056;
-	CHECK_EQ(recv_now(rx, &msg, 1), 1);
-	CHECK(is_number(&msg, 1));
-	CHECK(msg.missed >= 1);
-	CHECK_EQ(rx->refusals, 0);
-	end();
+	CHECK_EQ(ipc_tx_reserve(tx->tx, &msg, 832, IPC_NOW), 0);
+	fill(msg.data, 832, 7);
+	forge((char *)msg.data + 768, 0, 2);		/* at position RING */
+	CHECK_EQ(ipc_tx_commit(tx->tx, &msg), 0);
+	CHECK_EQ(ipc_tx_publish(tx->tx), 0);
 }
 
-/* Once a record was sound, the sender answers for those behind it. */
-static void a_second_bad_record_is_the_senders(void)
+static void the_way_to_the_start_may_be_overwritten(void)
+{
+	struct ipc_msg msg[8];
+	bool again = true;
+
+	event = overwrite_the_first;
+	for (long at = 0; again; at++) {
+		begin();
+		for (uint64_t i = 0; i < 7; i++)
+			CHECK_EQ(send_one(tx, 1000, i), 0);
+		expect(0, 0, 0);
+		slot_of(rx, tx)->head = 64;
+		leave(rx, MSGC_DIED);
+		peer_free(rx);
+		countdown = at;
+		rx = join_receiver(chan, 0, 0);
+		again = countdown < 0;
+		countdown = -1;
+		CHECK_EQ(recv_now(rx, msg, 8), again ? 7 : 6);
+		for (unsigned int i = 0; i < 6; i++)
+			CHECK(is_number(&msg[i], i + 1));
+		CHECK_EQ(msg[0].missed, 1);
+		expect_lost(1);
+		end();
+	}
+}
+
+/* What stands between `low` and the start is the sender's writing, and nobody else's. */
+static void a_bad_header_on_the_way_is_the_senders(void)
+{
+	struct ipc_rx_counts counts;
+	struct ipc_msg msg[2];
+
+	for (unsigned int departed = 0; departed < 2; departed++) {
+		begin();
+		for (uint64_t i = 0; i < 3; i++)
+			CHECK_EQ(send_one(tx, 1000, i), 0);
+		CHECK_EQ(recv_now(rx, msg, 2), 2);
+		CHECK_EQ(ipc_rx_release(rx->rx, msg, 1), 0);
+		((struct msgc_record *)tx->map.data)->check ^= 1;
+		if (departed)
+			leave(tx, MSGC_LEFT);
+		succeed();
+		CHECK_EQ(recv_now(rx, msg, 1), -EPROTO);
+		CHECK_EQ(msg[0].peer, tx->map.id);
+		CHECK_EQ(recv_now(rx, msg, 1), departed ? -EPIPE : -EAGAIN);
+		ipc_rx_counts(rx->rx, &counts);
+		CHECK_EQ(counts.refused, 1);
+		CHECK_EQ(counts.lost, 0);
+		if (departed)
+			peer_free(tx);			/* its ring has gone: there is nothing to read */
+		end();
+	}
+}
+
+/* The sender answers for what stands behind the start, too. */
+static void a_later_bad_record_is_the_senders(void)
 {
 	struct ipc_msg msg;
 
@@ -282,9 +396,11 @@ int main(void)
 	RUN(one_that_took_nothing_changes_nothing);
 	RUN(nothing_is_lost_over_many_successors);
 	RUN(rubbish_left_behind_frames_nobody);
+	RUN(forged_headers_are_no_messages);
 	RUN(reading_goes_on_at_low);
-	RUN(reading_goes_on_at_a_later_low);
-	RUN(a_second_bad_record_is_the_senders);
+	RUN(the_way_to_the_start_may_be_overwritten);
+	RUN(a_bad_header_on_the_way_is_the_senders);
+	RUN(a_later_bad_record_is_the_senders);
 	RUN(a_departed_ring_is_taken_over);
 	RUN(a_standby_takes_over);
 	RUN(a_standby_in_an_empty_seat_receives);
