@@ -577,7 +577,8 @@ struct peer *join_receiver(struct chan *chan, uint8_t flags, unsigned int spin)
 	if (state && index != UINT32_MAX) {
 		peer = new_receiver(chan, index, flags, state);
 		for (uint32_t n = 0; n < chan->max_senders; n++)
-			peer->found |= sender_at(chan, n) != NULL;
+			if (sender_at(chan, n))
+				peer->found = true;
 		next_generation(chan);
 	}
 	pthread_mutex_unlock(&chan->lock);
