@@ -143,7 +143,7 @@ int ipc_rx_release(struct ipc_rx *rx, const struct ipc_msg *msgs, unsigned int n
 
 struct ipc_rx_counts {
 	uint64_t refused;	/* senders refused for what they wrote */
-	uint64_t lost;		/* rings that a predecessor had not left at a record: see `missed` */
+	uint64_t lost;		/* rings not left at a record: see `missed` */
 };
 
 void ipc_rx_counts(const struct ipc_rx *rx, struct ipc_rx_counts *counts);

@@ -49,7 +49,7 @@ bool ipc_takeover_start(const struct msgc_line *line, const struct msgc_control 
 		low = next;
 		*start = low;
 		sound = low % UNIT == 0 && low <= tail && walk(line, data, tail, start);
-		/* After the headers: pairs with x, y, which come before the sender overwrites any. */
+		/* After the headers: pairs with x, y, which come before it overwrites any. */
 		next = load_acquire(&control->low);
 		if (next == low)
 			return sound;

@@ -288,7 +288,7 @@ static void a_bad_header_on_the_way_is_the_senders(void)
 		CHECK_EQ(counts.refused, 1);
 		CHECK_EQ(counts.lost, 0);
 		if (departed)
-			peer_free(tx);			/* its ring has gone: there is nothing to read */
+			peer_free(tx);		/* its ring has gone: there is nothing to read */
 		end();
 	}
 }
