@@ -23,13 +23,6 @@
 #define OVERRUNS	64U		/* in one recv, before it says that there is nothing */
 #define HEADERS		64U		/* skipped to get ahead of a sender that is faster */
 
-/* Copies race with the sender by design, so the thread sanitizer must not look at them. */
-#ifdef __SANITIZE_THREAD__
-#define MAY_RACE __attribute__((no_sanitize("thread"), noinline))
-#else
-#define MAY_RACE
-#endif
-
 /* What became of a record while it was copied. */
 enum fate {
 	WHOLE,		/* nothing */

@@ -147,6 +147,13 @@ static inline uint64_t tail_now(const struct msgc_line *line, const __u64 *tail_
 	return has_departed(line->state) ? line->end : load_acquire(tail_word);	/* pairs with 1 */
 }
 
+/* Reads that race with the sender by design: the thread sanitizer must not look at them. */
+#ifdef __SANITIZE_THREAD__
+#define MAY_RACE __attribute__((no_sanitize("thread")))
+#else
+#define MAY_RACE
+#endif
+
 /* A record's header, each word once, into a private copy. */
 static inline void read_header(const char *data, uint64_t ring, uint64_t pos,
 			       struct msgc_record *copy)

@@ -20,6 +20,17 @@
  */
 #define WALKS	3U
 
+/* Its words in order, and before `low` is read again: the sender may be overwriting it. */
+MAY_RACE static void read_old_header(const void *from, struct msgc_record *header)
+{
+	const __u64 *word = from;
+	__u64 copy[4];
+
+	for (int i = 0; i < 4; i++)
+		copy[i] = load_acquire(&word[i]);
+	memcpy(header, copy, sizeof(*header));
+}
+
 /* From @pos to the first start not below line.head. False: on the way something is no record. */
 static bool walk(const struct msgc_line *line, const char *data, uint64_t tail, uint64_t *pos)
 {
@@ -29,7 +40,7 @@ static bool walk(const struct msgc_line *line, const char *data, uint64_t tail, 
 	if (*pos < line->head && line->head - *pos > ring)
 		return false;
 	while (*pos < line->head) {
-		read_header(data, ring, *pos, &header);
+		read_old_header(data + (*pos & (ring - 1)), &header);
 		if (!header_is_sound(&header, *pos, tail))
 			return false;
 		*pos += MSGC_SPAN(header.span_flags);

@@ -83,7 +83,7 @@ tags_and_json() {
 	$M send -c -w --type 7 --format 3 --cookie 18446744073709551615 /t <data &
 	expect 0 m recv --wait -J /t
 	is "$(json '"\(.type) \(.format) \(.len) \(.seq) \(.uid) \(.comm) \(.redelivered) \(.attempts) \(.missed)"')" \
-		"7 3 $(wc -c <data) 1 0 msgchan false 0 0"
+		"7 xml $(wc -c <data) 1 0 msgchan false 0 0"
 	has out '"cookie":18446744073709551615,'
 	holds "$(json .pid)" -gt 1
 	is "$(json .payload | sha256sum)" "$({ cat data; echo; } | sha256sum)"
