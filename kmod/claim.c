@@ -122,6 +122,17 @@ static void wake_poller(struct msgc_claimer *c)
 	msgc_wake_sync(c->ep);
 }
 
+/* With an entry free again: it was not told of what came meanwhile. */
+static void look_again(struct msgc_claimer *c)
+{
+	if (!c->polled)
+		return;
+	update_armed(c);
+	smp_mb();			/* B: pairs with 2 of ring.c's picture */
+	if (msgc_claimable(c->ep) || msgc_ring_at_end(c->ep))
+		wake_poller(c);
+}
+
 static void release(struct msgc_claimer *c, u64 mask)
 {
 	bool was_full = !free_entries(c);
@@ -138,12 +149,8 @@ static void release(struct msgc_claimer *c, u64 mask)
 		}
 		list_add(&given->node, &c->spare);
 	}
-	if (was_full && c->polled) {	/* it was not told of what came meanwhile */
-		update_armed(c);
-		smp_mb();		/* B */
-		if (msgc_claimable(c->ep))
-			wake_poller(c);
-	}
+	if (was_full)
+		look_again(c);
 }
 
 /* What it has marked since it was given. A bit that is seen clear counts again. */
@@ -339,6 +346,11 @@ void msgc_claims_kick(struct msgc_endpoint *sender)
 	}
 }
 
+bool msgc_claims_full(const struct msgc_endpoint *receiver)
+{
+	return !free_entries(receiver->claimer);
+}
+
 u32 msgc_claims_held(const struct msgc_endpoint *receiver)
 {
 	return hweight64(receiver->claimer->held);
@@ -481,6 +493,16 @@ static int begin(struct msgc_claimer *c, u32 n)
 	return err;
 }
 
+/* It was assigned something just now, which comes first: why it was to end is for the next time. */
+static long tell_later(struct msgc_claimer *c, long ret)
+{
+	if (ret == -EINTR)
+		atomic_set(&c->ep->interrupted, 1);
+	if (ret == -EPROTO)
+		c->accused = true;
+	return c->got;
+}
+
 static long end(struct msgc_claimer *c, long ret)
 {
 	spin_lock(&c->ep->ch->lock);
@@ -488,7 +510,10 @@ static long end(struct msgc_claimer *c, long ret)
 	if (!c->ep->dead)
 		update_armed(c);
 	c->busy = false;
-	ret = c->got ?: ret;		/* it may have been assigned something just now */
+	if (c->ep->dead)
+		ret = -ESHUTDOWN;	/* what it was given has been given back */
+	else if (c->got)
+		ret = tell_later(c, ret);
 	msgc_ring_unlock(c->ep->ch);
 	return ret;
 }
@@ -496,11 +521,12 @@ static long end(struct msgc_claimer *c, long ret)
 /* The number claimed, -EAGAIN: nothing there; -EINPROGRESS: the budget was used up. */
 static long take_locked(struct msgc_claimer *c)
 {
-	u32 budget = WALK;
+	u32 budget = WALK, had = c->got;
 
 	while (give_one(c, NULL, &budget))
 		;
-	if (c->got < c->want && !budget)
+	/* On to a whole batch while there is something; PADs keep nobody who has anything. */
+	if (!budget && c->got < c->want && (!c->got || c->got > had))
 		return -EINPROGRESS;
 	if (c->got)
 		return c->got;
@@ -598,14 +624,18 @@ long msgc_claim(struct msgc_endpoint *ep, union msgc_hot *arg)
 
 static long return_locked(struct msgc_claimer *c, u64 id, struct msgc_given *spare)
 {
-	u32 entry = array_index_nospec(id & (MSGC_CLAIMS - 1), MSGC_CLAIMS);
+	u32 entry = id & (MSGC_CLAIMS - 1);
 	struct msgc_given *given;
 	struct msgc_endpoint *sender;
+	bool was_full;
 
 	if (c->ep->dead)
 		return -ESHUTDOWN;
 	collect(c);
-	if (entry >= c->nr || !c->entry[entry] || inbox_of(c->ep)->entry[entry].id != id)
+	if (entry >= c->nr)
+		return -ENOENT;
+	entry = array_index_nospec(entry, c->nr);
+	if (!c->entry[entry] || inbox_of(c->ep)->entry[entry].id != id)
 		return -ENOENT;
 	given = c->entry[entry];
 	sender = given->sender;
@@ -613,9 +643,12 @@ static long return_locked(struct msgc_claimer *c, u64 id, struct msgc_given *spa
 		release(c, 1ULL << entry);
 		return 0;
 	}
+	was_full = !free_entries(c);
 	list_add(&spare->node, &c->spare);
 	give_back(sender, c, given);
 	msgc_claims_kick(sender);
+	if (was_full)
+		look_again(c);
 	return 1;
 }
 

@@ -362,6 +362,7 @@ void msgc_claims_collect(struct msgc_channel *ch);	/* what receivers have marked
 bool msgc_claimable(struct msgc_endpoint *receiver);
 void msgc_claims_receiver_gone(struct msgc_endpoint *receiver);
 void msgc_claims_forget(struct msgc_endpoint *sender);	/* its ring goes */
+bool msgc_claims_full(const struct msgc_endpoint *receiver);
 u32 msgc_claims_held(const struct msgc_endpoint *receiver);
 u64 msgc_claims_bytes_held(const struct msgc_endpoint *receiver);
 struct msgc_endpoint *msgc_claims_laggard(const struct msgc_endpoint *sender);

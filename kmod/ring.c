@@ -236,6 +236,9 @@ static u32 ring_events(struct msgc_endpoint *ep)
 		return 0;
 	if (readable(ep))
 		return MSGC_IN;
+	/* Who holds all that it may cannot tell yet whether that was all. */
+	if (ep->claimer && msgc_claims_full(ep))
+		return 0;
 	return msgc_ring_at_end(ep) ? MSGC_HUP : 0;
 }
 

@@ -162,10 +162,8 @@ struct msgc_endpoint *msgc_walk_turn(const struct msgc_endpoint *receiver, u32 *
 		*span = is_refused(receiver, sender) ? 0 : msgc_walk_next(sender, budget);
 		if (*span)
 			return sender;
-		if (!*budget)
-			return NULL;
-		sender = next_turn(ch, sender);
-	} while (sender != first);
+		sender = next_turn(ch, sender);	/* also of who has nothing but PADs */
+	} while (*budget && sender != first);
 	return NULL;
 }
 
@@ -176,7 +174,7 @@ void msgc_walk_pass(struct msgc_endpoint *sender, u32 span)
 
 	sender->walk->cursor += span;
 	if (sender->index == ch->turn) {
-		ch->turn_records--;
+		ch->turn_records -= !!ch->turn_records;
 		ch->turn_bytes -= span;
 	}
 }
