@@ -77,7 +77,7 @@ watch_prints_again() {
 	m create /t
 	for verb in "ls" "info /t" "who /t" "held /t"; do
 		# shellcheck disable=SC2086 # a verb and its argument
-		expect 143 timeout 1 msgchan $verb --watch 200ms
+		expect 143 timeout 5 msgchan $verb --watch 200ms
 		holds "$(grep -c '^$' out)" -ge 2
 		# shellcheck disable=SC2086
 		expect 0 m $verb --columns
