@@ -580,12 +580,19 @@ static inline char task_state(pid_t pid, pid_t tid)
 	return p ? p[2] : 0;
 }
 
-/* Sleeping, and still so a moment later: not on its way into or out of something else. */
+/*
+ * Sleeping, and still so a moment later: not on its way into or out of something else. A change of
+ * the membership may wake it at just that moment, to look: so three times.
+ */
 static inline bool asleep(pid_t pid, pid_t tid)
 {
-	until(strchr("S", task_state(pid, tid)));	/* or nothing: it has gone */
-	usleep(3000);
-	return task_state(pid, tid) == 'S';
+	for (int i = 0; i < 3; i++) {
+		until(strchr("S", task_state(pid, tid)));	/* or nothing: it has gone */
+		usleep(3000);
+		if (task_state(pid, tid) == 'S')
+			return true;
+	}
+	return false;
 }
 
 /* Starts the command in a thread and shows that it sleeps there. */
