@@ -109,7 +109,8 @@ static void receiver_gone(struct msgc_endpoint *receiver)
 
 	if (receiver->standby)
 		return;
-	WRITE_ONCE(ch->st->tethered, ch->st->tethered & ~receiver_bit(receiver));
+	/* What it read comes first: pairs with the acquire load of senders that reuse the space. */
+	smp_store_release(&ch->st->tethered, ch->st->tethered & ~receiver_bit(receiver));
 	ch->takers &= ~receiver_bit(receiver);
 	smp_wmb();	/* as in receiver_joined(), the other way round */
 	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {

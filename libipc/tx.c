@@ -195,7 +195,8 @@ static uint64_t holders(const struct ipc_tx *tx)
 {
 	if (is_balanced(tx))
 		return 0;
-	return load(&tx->status->tethered) & load(&tx->line->receivers);
+	/* Acquire: what a receiver read that has left comes before our writes. */
+	return load_acquire(&tx->status->tethered) & load_acquire(&tx->line->receivers);
 }
 
 /* The smallest head of those that hold space; without any, what the last of them left behind. */
