@@ -173,7 +173,7 @@ hz_counts() {
 	m create /t
 	$M recv -f /t >/dev/null &
 	soon waiting_peer /t receiver
-	ticks | $M send -l /t &
+	ticks | $M send -l --no-drain /t &
 	soon waiting_peer /t sender
 	expect 0 m hz --watch 3s --duration 6s -J /t
 	jq -s . out >all
@@ -193,7 +193,7 @@ lat_needs_timestamps() {
 	m create /t
 	$M recv -f /t >/dev/null &
 	soon waiting_peer /t receiver
-	ticks | $M send -l /t &
+	ticks | $M send -l --no-drain /t &
 	soon waiting_peer /t sender
 	expect 8 m lat --count 5 /t
 	said 'none of 5 messages has a timestamp: .*--timestamp'
@@ -208,7 +208,7 @@ lat_measures() {
 	m create /t
 	$M recv -f /t >/dev/null &
 	soon waiting_peer /t receiver
-	ticks | $M send -l --timestamp /t &
+	ticks | $M send -l --no-drain --timestamp /t &
 	soon waiting_peer /t sender
 	expect 0 m lat --count 20 -J /t
 	is "$(json '.latencies[0] | "\(.messages) \(.untimed) \(.missed)"')" "20 0 0"
@@ -222,7 +222,7 @@ lat_measures() {
 	expect 0 m tap -n 1 -J /t
 	holds "$(json .time)" -gt 0
 	# a sender without
-	ticks | $M send -l /t &
+	ticks | $M send -l --no-drain /t &
 	expect 0 m lat --duration 2s /t
 	said 'carried no timestamp'
 }
