@@ -112,7 +112,7 @@ tap_consumes_nothing() {
 	said "msgchan\[$recv\] receives already"
 	seq 1 10 >data
 	# long enough to be looked at before it goes
-	{ cat data; sleep 1; } | m send -l /t
+	{ cat data; sleep 5; } | m send -l /t
 	ended $recv 0
 	same data out1
 	ended $tap 0

@@ -329,44 +329,58 @@ static int fill_share(int sk, void *arg)
 	return 0;
 }
 
-/* Half of the indices for another user, the rest for the owner; one more is one too many. */
-TEST(all_1024)
+FIXTURE(full) {
+	int chan;
+	struct ep r;
+};
+
+FIXTURE_SETUP(full)
 {
 	struct rlimit files = { .rlim_cur = 4096, .rlim_max = 4096 };
-	int chan, fd[MSGC_SENDERS], none_yet = 0, n;
-	struct msgc_attach at;
-	struct kid kid;
-	struct ep r;
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
-	chan = create_many(MSGC_SENDERS);
-	ASSERT_LE(0, chan);
-	ASSERT_EQ(0, ep_receiver(&r, chan));
+	self->chan = create_many(MSGC_SENDERS);
+	ASSERT_LE(0, self->chan);
+	ASSERT_EQ(0, ep_receiver(&self->r, self->chan));
+}
+
+FIXTURE_TEARDOWN(full)
+{
+	ep_close(&self->r);
+	close(self->chan);
+}
+
+/* Half of the indices for another user, the rest for the owner; one more is one too many. */
+TEST_F_TIMEOUT(full, all_1024, 600)
+{
+	int fd[MSGC_SENDERS], none_yet = 0, n;
+	struct ep *r = &self->r;
+	struct msgc_attach at;
+	struct kid kid;
+
 	kid = kid_start(fill_share, &none_yet);
-	ASSERT_EQ(0, send_fd(kid.sk, chan));
+	ASSERT_EQ(0, send_fd(kid.sk, self->chan));
 	EXPECT_EQ(MSGC_SENDERS / 2, hear(kid.sk));
 	EXPECT_EQ(-EDQUOT, hear(kid.sk));
 	for (n = 0; n < MSGC_SENDERS; n++) {
 		at = ATTACH(.role = MSGC_SENDER);
-		fd[n] = cmd(chan, MSGC_ATTACH, &at);
+		fd[n] = cmd(self->chan, MSGC_ATTACH, &at);
 		if (fd[n] < 0)
 			break;
 	}
 	EXPECT_EQ(MSGC_SENDERS / 2, n);
 	EXPECT_EQ(-EUSERS, fd[n]);
-	EXPECT_EQ(MSGC_SENDERS, ep_status(&r)->senders);
-	EXPECT_EQ(MSGC_SENDERS, n_hot(&r));
-	rx_sync(&r);
-	wish_all(&r, ~0ULL);
-	EXPECT_EQ(-EAGAIN, ask(&r));
-	EXPECT_EQ(0, n_hot(&r));
+	EXPECT_EQ(MSGC_SENDERS, ep_status(r)->senders);
+	EXPECT_EQ(MSGC_SENDERS, n_hot(r));
+	rx_sync(r);
+	wish_all(r, ~0ULL);
+	EXPECT_EQ(-EAGAIN, ask(r));
+	EXPECT_EQ(0, n_hot(r));
 	while (n--)
 		close(fd[n]);
 	EXPECT_EQ(0, kid_end(&kid, 0));
-	EXPECT_TRUE(until(ep_status(&r)->senders == 0));
-	EXPECT_EQ(MSGC_HUP, wait_for(r.fd, MSGC_IN, in_ms(2000)) & MSGC_HUP);
-	ep_close(&r);
-	close(chan);
+	EXPECT_TRUE(until(ep_status(r)->senders == 0));
+	EXPECT_EQ(MSGC_HUP, wait_for(r->fd, MSGC_IN, in_ms(2000)) & MSGC_HUP);
 }
 
 TEST_HARNESS_MAIN

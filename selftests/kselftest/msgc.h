@@ -492,7 +492,7 @@ static inline int hear(int sk)
 {
 	int value;
 
-	if (!poll_ms(sk, POLLIN, 10000) || read(sk, &value, sizeof(value)) != sizeof(value))
+	if (!poll_ms(sk, POLLIN, 200000) || read(sk, &value, sizeof(value)) != sizeof(value))
 		return -0x7fffffff - 1;
 	return value;
 }

@@ -3,7 +3,7 @@
  * observe_stress - threads: untethered receivers that are overrun all the time, and broadcast ones
  * that come and go. Every byte and every number is checked: nothing torn, nothing uncounted.
  */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE
 #include "messages.h"
 
 #include <errno.h>
@@ -73,7 +73,10 @@ static void *reader_thread(void *arg)
 	return NULL;
 }
 
-/* Joins, reads a little, leaves, again and again: what it gets is in order and without a gap. */
+/*
+ * Joins, reads a little, leaves, again and again: what it gets is in order and without a gap. Who
+ * joins after all is over and gone waits for the next sender: ended by end_visits().
+ */
 static void *visitor_thread(void *arg)
 {
 	uint64_t random = 77;
@@ -107,6 +110,18 @@ static void *visitor_thread(void *arg)
 	}
 }
 
+/* Senders that come and go with nothing to say: the end of the stream, for each who waits. */
+static void end_visits(pthread_t visitor)
+{
+	while (pthread_tryjoin_np(visitor, NULL)) {
+		struct peer *last = join_sender(chan, 4096, 0);
+
+		leave(last, MSGC_LEFT);
+		peer_free(last);
+		usleep(1000);
+	}
+}
+
 static void run(uint32_t flags, uint8_t receiver, uint64_t n, uint32_t ring, unsigned int spin)
 {
 	pthread_t sender[SENDERS], reader[READERS], visitor;
@@ -131,7 +146,7 @@ static void run(uint32_t flags, uint8_t receiver, uint64_t n, uint32_t ring, uns
 	for (unsigned int i = 0; i < READERS; i++)
 		pthread_join(reader[i], NULL);
 	if (tethered)
-		pthread_join(visitor, NULL);
+		end_visits(visitor);
 	printf("# %llu delivered, %llu missed, %llu visits\n", atomic_load(&delivered),
 	       atomic_load(&lost), atomic_load(&visits));
 	CHECK_EQ(atomic_load(&delivered) + atomic_load(&lost), READERS * SENDERS * n);

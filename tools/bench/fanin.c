@@ -34,6 +34,6 @@ void case_fanin(void)
 		return;
 	}
 	jobs[0] = job(4, 0, 64 << 10);
-	jobs[1] = job(4, MAX_SENDERS - 4, 64 << 10);
+	jobs[1] = job(4, (settings.smoke ? 128 : MAX_SENDERS) - 4, 64 << 10);
 	oneway_measure(jobs, 2);
 }
