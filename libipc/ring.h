@@ -81,7 +81,7 @@ struct ipc_obs;		/* an untethered one */
  * needs undoing: the caller frees `mem` when it is done. `spin`: how often to look again before
  * sleeping, at most; 0 = never. rx_init notes the senders that it finds, for the end of the stream.
  */
-size_t ipc_tx_size(uint64_t ring);
+size_t ipc_tx_size(void);
 size_t ipc_rx_size(uint32_t max_senders);
 struct ipc_tx *ipc_tx_init(void *mem, const struct ipc_ring_map *map,
 			   const struct ipc_ring_ops *ops, void *ctx, unsigned int spin);

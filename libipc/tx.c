@@ -58,17 +58,11 @@ struct ipc_tx {
 	struct spin spin;
 	uint64_t span[SPANS];
 	uint8_t format[SPANS];			/* of those held back */
-	/*
-	 * A bit per UNIT of the ring: a record starts here, finished and not below the floor.
-	 * Rounding to it must be exact for an honest head, or a successor would begin above what
-	 * its predecessor has released.
-	 */
-	uint64_t starts[];
 };
 
-size_t ipc_tx_size(uint64_t ring)
+size_t ipc_tx_size(void)
 {
-	return sizeof(struct ipc_tx) + ring / UNIT / 8;
+	return sizeof(struct ipc_tx);
 }
 
 static void set_limit(struct ipc_tx *tx)
@@ -82,7 +76,7 @@ struct ipc_tx *ipc_tx_init(void *mem, const struct ipc_ring_map *map,
 {
 	struct ipc_tx *tx = mem;
 
-	memset(tx, 0, ipc_tx_size(map->ring));
+	memset(tx, 0, sizeof(*tx));
 	tx->data = map->data;
 	tx->mask = map->ring - 1;
 	tx->header = HEADER + (map->timed ? (uint32_t)sizeof(struct msgc_ext) : 0);
@@ -121,42 +115,27 @@ static inline void *ring_at(const struct ipc_tx *tx, uint64_t pos)
 	return tx->data + (pos & tx->mask);
 }
 
-static inline uint64_t unit_of(const struct ipc_tx *tx, uint64_t pos)
-{
-	return (pos & tx->mask) / UNIT;
-}
-
-static inline void mark_start(struct ipc_tx *tx, uint64_t pos)
-{
-	uint64_t unit = unit_of(tx, pos);
-
-	tx->starts[unit / 64] |= 1ULL << (unit % 64);
-}
-
-/* The first record start at or above @pos; the tail is one. */
+/*
+ * The first record start at or above @pos; the tail is one. Found by walking from `low`. Exact
+ * for an honest head, or a successor would begin above what its predecessor has released. The
+ * records on the way are ours: nobody else writes here, and nobody has overwritten them yet.
+ */
 static uint64_t round_to_start(const struct ipc_tx *tx, uint64_t pos)
 {
-	while (pos < tx->published) {
-		uint64_t unit = unit_of(tx, pos);
-		uint64_t marks = tx->starts[unit / 64] >> (unit % 64);
+	uint64_t start = tx->low, span;
 
-		if (marks)
-			return MIN(pos + UNIT * (uint64_t)__builtin_ctzll(marks), tx->published);
-		pos += UNIT * (64 - unit % 64);
+	while (start < MIN(pos, tx->published)) {
+		span = MSGC_SPAN(((struct msgc_record *)ring_at(tx, start))->span_flags);
+		/* our own process may have written over it, but shall not hang here */
+		start += MAX(span, HEADER);
 	}
-	return tx->published;
+	return MIN(start, tx->published);
 }
 
 /* What lies below @floor may be written again. */
 static void move_floor(struct ipc_tx *tx, uint64_t floor)
 {
-	while (tx->floor < floor) {
-		uint64_t unit = unit_of(tx, tx->floor);
-		uint64_t n = MIN(64 - unit % 64, (floor - tx->floor) / UNIT);
-
-		tx->starts[unit / 64] &= ~(~0ULL >> (64 - n) << (unit % 64));
-		tx->floor += n * UNIT;
-	}
+	tx->floor = MAX(tx->floor, floor);
 	set_limit(tx);
 }
 
@@ -260,7 +239,7 @@ static int raise_limit(struct ipc_tx *tx)
 		tx->laggard.generation = generation;
 		if (head <= tx->floor)
 			break;
-		tx->low = MAX(tx->low, round_to_start(tx, head));
+		tx->low = round_to_start(tx, head);
 		/* x, y: pairs with b; for untethered receivers o1, o2: pairs with o7 */
 		store_barrier(&tx->control->low, tx->low);
 		/* z */
@@ -445,10 +424,8 @@ static inline void write_record(struct ipc_tx *tx, uint64_t pos, uint64_t bytes,
 	record->cookie = msg->cookie;
 }
 
-/* A record for others to come: that it starts here, and ends there. */
 static inline void finish_first(struct ipc_tx *tx, uint64_t end)
 {
-	mark_start(tx, tx->finished);
 	tx->finished = end;
 	tx->first++;
 }

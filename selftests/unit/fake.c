@@ -491,7 +491,7 @@ struct peer *join_sender(struct chan *chan, uint64_t ring, unsigned int spin)
 	store(&chan->status->joined, chan->status->generation + 1);
 	store(&chan->status->senders, chan->status->senders + 1);
 	set_hot(peer);
-	peer->memory = malloc(ipc_tx_size(ring));
+	peer->memory = malloc(ipc_tx_size());
 	peer->tx = ipc_tx_init(peer->memory, &peer->map, &fake_ops, peer, spin);
 	next_generation(chan);
 	pthread_mutex_unlock(&chan->lock);
