@@ -177,6 +177,32 @@ const struct ipc_kind ipc_ring_sender = {
 	.drop		= sender_drop,
 };
 
+/* ---- what receivers of both kinds share ---- */
+
+static struct ring_priv *init_receiver_map(struct ipc_endpoint *ep, const struct msgc_attach *at)
+{
+	struct msgc_slots *slots = ep->area[MSGC_OWN];
+	struct ring_priv *p = ep->priv;
+
+	ep->seen = (uint64_t *)&slots->own.seen;
+	ipc_fill_ring_map(&p->map, ep, at);
+	return p;
+}
+
+/* Of messages that are given back. */
+static void forget_data(struct ipc_msg *m, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		m[i].data = NULL;
+}
+
+#define RECEIVER_PROT {				\
+	[MSGC_STATUS]	= PROT_READ,		\
+	[MSGC_OWN]	= PROT_READ | PROT_WRITE, \
+	[MSGC_DATA]	= PROT_READ,		\
+	[MSGC_PEER]	= PROT_READ,		\
+}
+
 /* ---- tethered receiver ---- */
 
 static struct ipc_rx *rx_of(struct ipc_endpoint *ep)
@@ -192,12 +218,9 @@ static size_t receiver_size(const struct msgc_attach *at)
 static void receiver_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 			  const struct msgc_attach *at, const struct ipc_attach *how)
 {
-	struct ring_priv *p = ep->priv;
-	struct msgc_slots *slots = ep->area[MSGC_OWN];
+	struct ring_priv *p = init_receiver_map(ep, at);
 
 	(void)info;
-	ep->seen = (uint64_t *)&slots->own.seen;
-	ipc_fill_ring_map(&p->map, ep, at);
 	p->rx = ipc_rx_init(p->engine, &p->map, &ring_ops, ep, looks(how->spin_ns));
 }
 
@@ -213,18 +236,12 @@ static int receiver_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned
 
 	if (ret == -EINVAL)
 		return ret;
-	for (unsigned int i = 0; i < n; i++)
-		m[i].data = NULL;
+	forget_data(m, n);
 	return ret;
 }
 
 const struct ipc_kind ipc_ring_receiver = {
-	.prot = {
-		[MSGC_STATUS]	= PROT_READ,
-		[MSGC_OWN]	= PROT_READ | PROT_WRITE,
-		[MSGC_DATA]	= PROT_READ,
-		[MSGC_PEER]	= PROT_READ,
-	},
+	.prot		= RECEIVER_PROT,
 	.size		= receiver_size,
 	.init		= receiver_init,
 	.recv		= receiver_recv,
@@ -247,12 +264,9 @@ static size_t observer_size(const struct msgc_attach *at)
 static void observer_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 			  const struct msgc_attach *at, const struct ipc_attach *how)
 {
-	struct ring_priv *p = ep->priv;
-	struct msgc_slots *slots = ep->area[MSGC_OWN];
+	struct ring_priv *p = init_receiver_map(ep, at);
 
 	(void)info;
-	ep->seen = (uint64_t *)&slots->own.seen;
-	ipc_fill_ring_map(&p->map, ep, at);
 	p->obs = ipc_obs_init(p->engine, &p->map, &ring_ops, ep, looks(how->spin_ns));
 }
 
@@ -268,18 +282,12 @@ static int observer_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned
 
 	if (ret < 0)
 		return ret;
-	for (unsigned int i = 0; i < n; i++)
-		m[i].data = NULL;
+	forget_data(m, n);
 	return 0;
 }
 
 const struct ipc_kind ipc_ring_observer = {
-	.prot = {
-		[MSGC_STATUS]	= PROT_READ,
-		[MSGC_OWN]	= PROT_READ | PROT_WRITE,
-		[MSGC_DATA]	= PROT_READ,
-		[MSGC_PEER]	= PROT_READ,
-	},
+	.prot		= RECEIVER_PROT,
 	.size		= observer_size,
 	.init		= observer_init,
 	.recv		= observer_recv,
