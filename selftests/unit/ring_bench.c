@@ -5,7 +5,7 @@
  * payloads are written and read in full. No test: it prints the best of many short runs, as the
  * machine may be busy.
  *
- * usage: ring_bench [one]	one: in one thread only, once (to count instructions)
+ * usage: ring_bench [BATCH]	only the library, in one thread, once (to count instructions)
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -243,13 +243,12 @@ int main(int argc, char **argv)
 {
 	static const unsigned int batches[] = { 1, 8, 32 };
 
-	(void)argv;
 	for (int i = 0; i < 2; i++) {
 		way_open(&bare[i], false);
 		way_open(&full[i], true);
 	}
 	if (argc > 1)
-		return in_one_thread(&full[0], 32) == 0;
+		return in_one_thread(&full[0], (unsigned int)atoi(argv[1])) == 0;
 	pin(0);
 	for (size_t i = 0; i < sizeof(batches) / sizeof(*batches); i++)
 		compare("one thread", batches[i], false, false);
