@@ -76,12 +76,14 @@ static bool settled(struct msgc_txn *txn, int err)
 static long wait_for_outcome(struct msgc_txn *txn, u64 until)
 {
 	struct msgc_endpoint *ep = txn->client;
-	DEFINE_WAIT(wait);
+	struct msgc_waiter waiter;
 	int err = 0;
 	bool done;
 
+	msgc_waiter_init(&waiter, MSGC_WAITS_OUTCOME, until);
+	waiter.txn = txn;
 	for (;;) {
-		prepare_to_wait(&ep->wait, &wait, TASK_INTERRUPTIBLE);
+		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);
 		done = settled(txn, err);
 		if (done || err)
 			break;
@@ -89,7 +91,7 @@ static long wait_for_outcome(struct msgc_txn *txn, u64 until)
 		if (!err)
 			schedule();
 	}
-	finish_wait(&ep->wait, &wait);
+	finish_wait(&ep->wait, &waiter.entry);
 	return done && err != -EINTR ? txn->slot : err;
 }
 
@@ -220,11 +222,12 @@ static long try_receive(struct msgc_endpoint *server)
 
 static long receive(struct msgc_endpoint *server, u64 deadline)
 {
-	DEFINE_WAIT(wait);
+	struct msgc_waiter waiter;
 	long ret;
 
+	msgc_waiter_init(&waiter, MSGC_WAITS_CALL, deadline);
 	for (;;) {
-		prepare_to_wait(&server->wait, &wait, TASK_INTERRUPTIBLE);
+		prepare_to_wait(&server->wait, &waiter.entry, TASK_INTERRUPTIBLE);
 		ret = try_receive(server);
 		if (ret != -EAGAIN)
 			break;
@@ -233,7 +236,7 @@ static long receive(struct msgc_endpoint *server, u64 deadline)
 			break;
 		schedule();
 	}
-	finish_wait(&server->wait, &wait);
+	finish_wait(&server->wait, &waiter.entry);
 	return ret;
 }
 

@@ -585,15 +585,16 @@ static int walk_on(struct msgc_endpoint *ep, u64 deadline, u32 *rounds)
 static long claim(struct msgc_claimer *c, u64 deadline)
 {
 	struct msgc_endpoint *ep = c->ep;
-	DEFINE_WAIT(wait);
+	struct msgc_waiter waiter;
 	u32 rounds = 0;
 	long ret;
 
+	msgc_waiter_init(&waiter, MSGC_WAITS_CLAIM, deadline);
 	for (;;) {
-		prepare_to_wait(&ep->wait, &wait, TASK_INTERRUPTIBLE);	/* 0 */
+		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);	/* 0 */
 		ret = look(c);						/* A, B, C */
 		if (ret == -EINPROGRESS) {
-			finish_wait(&ep->wait, &wait);
+			finish_wait(&ep->wait, &waiter.entry);
 			ret = walk_on(ep, deadline, &rounds);
 		} else if (ret == -EAGAIN) {
 			ret = msgc_may_sleep(ep, deadline);
@@ -603,7 +604,7 @@ static long claim(struct msgc_claimer *c, u64 deadline)
 		if (ret)
 			break;
 	}
-	finish_wait(&ep->wait, &wait);
+	finish_wait(&ep->wait, &waiter.entry);
 	return end(c, ret);
 }
 

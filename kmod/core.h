@@ -262,6 +262,13 @@ struct msgc_endpoint {
 	u32 taken;
 };
 
+struct msgc_waiter {			/* a thread that sleeps in a command, on its stack */
+	struct wait_queue_entry entry;	/* in endpoint->wait, whose lock guards the rest */
+	const struct msgc_txn *txn;	/* CALL: whose outcome */
+	u64 since, deadline;		/* since: coarse */
+	u16 what, events;		/* MSGC_WAITS_xxx; WAIT: the events */
+};
+
 union msgc_hot {			/* the 16 bytes of a command */
 	struct msgc_wait wait;
 	struct msgc_none none;
@@ -317,6 +324,8 @@ void msgc_generation_bump(struct msgc_channel *ch);	/* and wakes every member */
 u64 msgc_deadline_to_host(u64 deadline);		/* from the caller's time namespace */
 u64 msgc_deadline_to_user(u64 deadline);		/* to the caller's */
 bool msgc_interrupted(struct msgc_endpoint *ep);
+void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline);
+bool msgc_is_waiter(const struct wait_queue_entry *entry);
 int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline);
 void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline);
 enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer);

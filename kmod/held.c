@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * held.c - who holds what: PEERS rows of kind WAIT.
+ * held.c - who holds what, and who waits for whom: PEERS rows of kind WAIT.
  *
- * A cell is a receiver and a column: of a ring channel the pair with a sender, of a balanced one
- * and of a rendezvous channel an entry of its inbox. A cursor is the next cell. Cells end at
- * MSGC_RECEIVERS * COLUMNS; rows of waiting threads have the cursors above.
+ * A cell is a member and a column: of a ring channel the pair of a receiver with a sender, of a
+ * balanced one and of a rendezvous channel an entry of a receiver's inbox. A cursor is the next
+ * cell. After the cells of all members come as many again, for the threads that wait: the column is
+ * then a place in the endpoint's wait queue.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -100,23 +101,110 @@ static bool may_see(const struct msgc_endpoint *ep, bool all)
 	return ep && ep->since && (all || uid_eq(ep->uid, current_euid()));
 }
 
-/* `all`: also what other users hold. */
-bool msgc_held_next(struct msgc_channel *ch, u64 *cursor, bool all, struct msgc_wait_row *row)
+/* ---- waiting threads ---- */
+
+static void fill_waiter(struct msgc_wait_row *row, const struct msgc_endpoint *ep,
+			const struct msgc_waiter *waiter)
 {
+	struct task_struct *task = waiter->entry.private;
+
+	fill_holder(row, ep);
+	memcpy(row->comm, task->comm, sizeof(row->comm) - 1);
+	row->tid = task_pid_nr_ns(task, task_active_pid_ns(current));
+	row->prio = task->rt_priority;
+	row->what = waiter->what;
+	row->slot = waiter->txn ? waiter->txn->slot : waiter->events;
+	row->since_ns = msgc_deadline_to_user(waiter->since);
+	row->deadline = msgc_deadline_to_user(waiter->deadline);
+}
+
+/* Of a call: who has it, or the only one that can take it. */
+static void fill_server(struct msgc_wait_row *row, const struct msgc_txn *txn)
+{
+	const struct msgc_endpoint *server = txn->server;
+	const struct msgc_channel *ch = txn->client->ch;
+
+	if (!server && ch->par.max_receivers == 1 && ch->servers)
+		server = ch->member[0].ep;
+	row->call_state = txn->state;
+	row->attempts = txn->attempts;
+	row->bytes = txn->req.len;
+	row->on = server ? server->id : 0;
+}
+
+/* For whom: of a sender, the receiver that holds its space. */
+static void fill_target(struct msgc_wait_row *row, struct msgc_endpoint *ep,
+			const struct msgc_waiter *waiter)
+{
+	const struct msgc_endpoint *laggard;
+
+	if (waiter->txn) {
+		fill_server(row, waiter->txn);
+	} else if (waiter->what == MSGC_WAITS_EVENT && msgc_is_sender(ep) &&
+		   waiter->events & MSGC_OUT) {
+		laggard = msgc_ring_laggard(ep);
+		row->on = laggard ? laggard->id : 0;
+	}
+}
+
+/* A thread in the queue cannot leave it, and so not exit, while its lock is held. */
+static bool waiter_row(struct msgc_wait_row *row, struct msgc_endpoint *ep, u32 place)
+{
+	struct wait_queue_entry *entry;
+	struct msgc_waiter waiter;
 	bool found = false;
 
-	while (!found && *cursor < (u64)ch->par.max_receivers * COLUMNS) {
-		u32 number = array_index_nospec((u32)(*cursor / COLUMNS), ch->par.max_receivers);
+	spin_lock_irq(&ep->wait.lock);
+	list_for_each_entry(entry, &ep->wait.head, entry) {
+		if (!msgc_is_waiter(entry) || place--)
+			continue;
+		waiter = *container_of(entry, struct msgc_waiter, entry);
+		fill_waiter(row, ep, &waiter);
+		found = true;
+		break;
+	}
+	spin_unlock_irq(&ep->wait.lock);
+	if (found)
+		fill_target(row, ep, &waiter);
+	return found;
+}
+
+/* ---- all of them ---- */
+
+static void to_next_member(u64 *cursor)
+{
+	*cursor = round_down(*cursor, COLUMNS) + COLUMNS;
+}
+
+static bool next_waiter(struct msgc_wait_row *row, struct msgc_endpoint *ep, u64 *cursor)
+{
+	if (!waiter_row(row, ep, *cursor % COLUMNS)) {
+		to_next_member(cursor);
+		return false;
+	}
+	(*cursor)++;
+	return true;
+}
+
+/* `all`: also what other users hold, and their threads. */
+bool msgc_held_next(struct msgc_channel *ch, u64 *cursor, bool all, struct msgc_wait_row *row)
+{
+	u64 cells = (u64)ch->nr_members * COLUMNS;
+	bool found = false;
+
+	while (!found && *cursor < 2 * cells) {
+		bool waits = *cursor >= cells;
+		u32 index = (u32)((waits ? *cursor - cells : *cursor) / COLUMNS);
 		struct msgc_endpoint *ep;
 
 		spin_lock(&ch->lock);
 		msgc_claims_collect(ch);
-		ep = ch->member[number].ep;
-		if (may_see(ep, all))
-			found = next_of(row, ep, cursor);
+		ep = ch->member[array_index_nospec(index, ch->nr_members)].ep;
+		if (!may_see(ep, all) || (!waits && msgc_is_sender(ep)))
+			to_next_member(cursor);
 		else
-			*cursor = (number + 1ULL) * COLUMNS;
-		spin_unlock(&ch->lock);
+			found = waits ? next_waiter(row, ep, cursor) : next_of(row, ep, cursor);
+		msgc_ring_unlock(ch);
 		cond_resched();
 	}
 	return found;

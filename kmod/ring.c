@@ -411,11 +411,13 @@ static u32 look(struct msgc_endpoint *ep)
 static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint *peer,
 			u64 deadline)
 {
-	DEFINE_WAIT(wait);
+	struct msgc_waiter waiter;
 	long ret;
 
+	msgc_waiter_init(&waiter, MSGC_WAITS_EVENT, deadline);
+	waiter.events = want;
 	do {
-		prepare_to_wait(&ep->wait, &wait, TASK_INTERRUPTIBLE);	/* 0 */
+		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);	/* 0 */
 		ret = arm_and_look(ep, peer) & want;
 		peer = NULL;
 		if (msgc_interrupted(ep))
@@ -429,7 +431,7 @@ static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint
 		if (msgc_interrupted(ep))
 			ret = -EINTR;
 	} while (!ret);
-	finish_wait(&ep->wait, &wait);
+	finish_wait(&ep->wait, &waiter.entry);
 	return ret > 0 && ret & MSGC_ERR ? -ESHUTDOWN : ret;
 }
 

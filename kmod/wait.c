@@ -38,6 +38,29 @@ bool msgc_interrupted(struct msgc_endpoint *ep)
 	return atomic_read(&ep->interrupted) && atomic_xchg(&ep->interrupted, 0);
 }
 
+/* As any waiter of a wait queue; the address says that it is one of ours. */
+static int wake_waiter(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+{
+	return autoremove_wake_function(entry, mode, flags, key);
+}
+
+/* What others may see of it, while it is in the queue (held.c). */
+void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline)
+{
+	init_wait(&w->entry);
+	w->entry.func = wake_waiter;
+	w->txn = NULL;
+	w->since = ktime_get_coarse_ns();
+	w->deadline = deadline;
+	w->what = what;
+	w->events = 0;
+}
+
+bool msgc_is_waiter(const struct wait_queue_entry *entry)
+{
+	return entry->func == wake_waiter;
+}
+
 /*
  * Asked after the caller has joined ep->wait and found nothing: 0 if it may schedule(), else
  * why not. -ERESTARTSYS also without a signal (task work, the freezer): the command is then

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Who holds what: PEERS rows of kind WAIT. */
+/* Who holds what, and who waits for whom: PEERS rows of kind WAIT. */
 #include "msgc.h"
 
 #define ALICE	1000
@@ -244,6 +244,149 @@ TEST(redelivered_calls_tell_their_attempts)
 	close(chan);
 }
 
+/* ---- threads that wait ---- */
+
+/* The only row of a thread that waits, here where nothing is held. */
+static bool only_waiter(int chan, const struct runner *run, int what, struct msgc_wait_row *row)
+{
+	struct msgc_wait_row all[MANY];
+
+	/* one that was woken to look is not in the queue for a moment */
+	if (!until(held_rows(chan, all, MANY) == 1))
+		return false;
+	*row = all[0];
+	return row->what == what && row->tid == run->tid && !strcmp(row->comm, "held");
+}
+
+TEST(callers_and_servers_wait_for_each_other)
+{
+	int chan = create_private(CREATE_CALL());
+	__u64 before = now(), deadline = in_ms(100000);
+	struct msgc_recv recv = { .deadline = MSGC_FOREVER };
+	struct msgc_call call = { .slot = 1, .deadline = deadline };
+	struct msgc_wait_row row[MANY];
+	struct runner server, client;
+	struct ep c, s;
+
+	ASSERT_EQ(0, ep_sender(&c, chan));
+	ASSERT_EQ(0, ep_receiver(&s, chan));
+	ASSERT_TRUE(runner_start(&server, s.fd, MSGC_RECV, &recv));
+	ASSERT_TRUE(only_waiter(chan, &server, MSGC_WAITS_CALL, row));
+	EXPECT_EQ(s.at.id, row->endpoint);
+	EXPECT_EQ(0, row->on | row->call_state | row->prio | row->boost | row->attempts);
+	EXPECT_EQ(MSGC_FOREVER, row->deadline);
+	EXPECT_GE(row->since_ns, before - 20 * MS);
+	EXPECT_LE(row->since_ns, now());
+	ASSERT_EQ(0, none(s.fd, MSGC_INTERRUPT));
+	ASSERT_EQ(-EINTR, runner_end(&server));
+	EXPECT_EQ(0, held_rows(chan, row, MANY));
+
+	ASSERT_TRUE(runner_start(&client, c.fd, MSGC_CALL, &call));
+	ASSERT_TRUE(only_waiter(chan, &client, MSGC_WAITS_OUTCOME, row));
+	EXPECT_EQ(c.at.id, row->endpoint);
+	EXPECT_EQ(s.at.id, row->on);
+	EXPECT_EQ(MSGC_QUEUED, row->call_state);
+	EXPECT_EQ(1, row->slot);
+	EXPECT_EQ(deadline, row->deadline);
+	ASSERT_EQ(0, take(&s));
+	ASSERT_EQ(2, held_rows(chan, row, MANY));
+	EXPECT_EQ(MSGC_HELD_CALL, row[0].what);
+	EXPECT_EQ(MSGC_WAITS_OUTCOME, row[1].what);
+	EXPECT_EQ(s.at.id, row[1].on);
+	EXPECT_EQ(MSGC_TAKEN, row[1].call_state);
+	ASSERT_EQ(0, reply(&s, 0));
+	EXPECT_EQ(1, runner_end(&client));
+	EXPECT_EQ(0, held_rows(chan, row, MANY));
+	ep_close(&s);
+	ep_close(&c);
+	close(chan);
+}
+
+/* Which of several servers will take it, nobody knows; and each thread has a row. */
+TEST(many_threads_wait)
+{
+	int chan = create_private(CREATE_CALL(.flags = MSGC_MANY_SERVERS));
+	struct msgc_call call[3] = { };
+	struct msgc_wait_row row[MANY];
+	struct runner client[3];
+	struct ep c, s;
+
+	ASSERT_EQ(0, ep_sender(&c, chan));
+	ASSERT_EQ(0, ep_receiver(&s, chan));
+	for (int i = 0; i < 3; i++) {
+		call[i] = (struct msgc_call){ .slot = i, .deadline = MSGC_FOREVER };
+		ASSERT_TRUE(runner_start(&client[i], c.fd, MSGC_CALL, &call[i]));
+	}
+	ASSERT_TRUE(until(held_rows(chan, row, MANY) == 3));
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(0, row[i].on);
+		/* in whatever order they stand in the queue */
+		ASSERT_GT(3, row[i].slot);
+		EXPECT_EQ(client[row[i].slot].tid, row[i].tid);
+	}
+	EXPECT_EQ(7, 1 << row[0].slot | 1 << row[1].slot | 1 << row[2].slot);
+	detach(c.fd);
+	for (int i = 0; i < 3; i++)
+		EXPECT_LE(0, runner_end(&client[i]));
+	EXPECT_EQ(0, held_rows(chan, row, MANY));
+	ep_close(&s);
+	ep_close(&c);
+	close(chan);
+}
+
+TEST_F(ring, a_sender_waits_for_who_holds_its_space)
+{
+	struct msgc_wait wait = { .events = MSGC_OUT, .deadline = MSGC_FOREVER, .kick = -1 };
+	struct msgc_wait_row row;
+	struct runner run;
+
+	rx_position(&self->r, 0);
+	tx_fill(&self->s);
+	WRITE_ONCE(tx_control(&self->s)->need, 32);
+	ASSERT_TRUE(runner_start(&run, self->s.fd, MSGC_WAIT, &wait));
+	ASSERT_TRUE(only_waiter(self->chan, &run, MSGC_WAITS_EVENT, &row));
+	EXPECT_EQ(self->s.at.id, row.endpoint);
+	EXPECT_EQ(self->r.at.id, row.on);
+	EXPECT_EQ(MSGC_OUT, row.slot & MSGC_OUT);
+	ASSERT_EQ(0, none(self->s.fd, MSGC_INTERRUPT));
+	EXPECT_EQ(-EINTR, runner_end(&run));
+}
+
+TEST_F(ring, a_receiver_waits_for_anybody)
+{
+	struct msgc_wait wait = { .events = MSGC_IN, .deadline = in_ms(100000), .kick = -1 };
+	struct msgc_wait_row row;
+	struct runner run;
+
+	rx_drain(&self->r, 0);
+	ASSERT_TRUE(runner_start(&run, self->r.fd, MSGC_WAIT, &wait));
+	ASSERT_TRUE(only_waiter(self->chan, &run, MSGC_WAITS_EVENT, &row));
+	EXPECT_EQ(self->r.at.id, row.endpoint);
+	EXPECT_EQ(0, row.on);
+	EXPECT_EQ(MSGC_IN, row.slot & MSGC_IN);
+	EXPECT_EQ(wait.deadline, row.deadline);
+	tx_send(&self->s, 0, "1234", 4);
+	EXPECT_EQ(MSGC_IN, runner_end(&run));
+}
+
+TEST(a_balanced_receiver_waits_in_claim)
+{
+	int chan = create_private(CREATE(.delivery = MSGC_BALANCED));
+	struct msgc_claim claim = { .n = 1, .deadline = MSGC_FOREVER };
+	struct msgc_wait_row row;
+	struct runner run;
+	struct ep r;
+
+	ASSERT_EQ(0, ep_receiver(&r, chan));
+	ASSERT_TRUE(runner_start(&run, r.fd, MSGC_CLAIM, &claim));
+	ASSERT_TRUE(only_waiter(chan, &run, MSGC_WAITS_CLAIM, &row));
+	EXPECT_EQ(r.at.id, row.endpoint);
+	ASSERT_EQ(0, none(r.fd, MSGC_INTERRUPT));
+	EXPECT_EQ(-EINTR, runner_end(&run));
+	ep_close(&r);
+	close(chan);
+}
+
 /* ---- who may see it ---- */
 
 /* The number of rows that somebody sees who may use the channel and does not own it. */
@@ -259,6 +402,8 @@ static int count_as_alice(int sk, void *chan)
 		return 98;
 	tell(sk, held_rows(*(int *)chan, row, MANY));
 	tell(sk, row[0].endpoint == c.at.id);
+	hear(sk);			/* somebody of another user waits */
+	tell(sk, held_rows(*(int *)chan, row, MANY));
 	hear(sk);
 	return 0;
 }
@@ -266,7 +411,9 @@ static int count_as_alice(int sk, void *chan)
 TEST(holdings_of_others_are_for_the_owner)
 {
 	int chan = create_private(CREATE_CALL(.flags = MSGC_MANY_SERVERS));
+	struct msgc_recv recv = { .deadline = MSGC_FOREVER };
 	struct msgc_wait_row row[MANY];
+	struct runner run;
 	struct ep c, s;
 	struct kid k;
 
@@ -280,8 +427,14 @@ TEST(holdings_of_others_are_for_the_owner)
 	EXPECT_EQ(1, hear(k.sk));
 	EXPECT_EQ(1, hear(k.sk));
 	EXPECT_EQ(2, held_rows(chan, row, MANY));
+	ASSERT_TRUE(runner_start(&run, s.fd, MSGC_RECV, &recv));
+	EXPECT_TRUE(until(held_rows(chan, row, MANY) == 3));
+	tell(k.sk, 0);
+	EXPECT_EQ(1, hear(k.sk));
 	tell(k.sk, 0);
 	EXPECT_EQ(0, kid_end(&k, 0));
+	ASSERT_EQ(0, none(s.fd, MSGC_INTERRUPT));
+	EXPECT_EQ(-EINTR, runner_end(&run));
 	ep_close(&s);
 	ep_close(&c);
 	close(chan);
