@@ -155,11 +155,13 @@ run_one() {
 	rm -rf "${dir:?}/$1"
 }
 
-# run_tests [NAME...]: those, or all.
+# run_tests [NAME...]: those, or all. For the tests: $programs, the folder of this program.
 run_tests() {
 	number=0
 	failed=0
 	dir=$(mktemp -d)
+	# shellcheck disable=SC2034 # the tests use it
+	programs=$(cd "${0%/*}" && pwd)
 	for need in msgchan jq; do
 		command -v "$need" >/dev/null || {
 			echo "Bail out! $need is missing"

@@ -75,7 +75,7 @@ held_calls_have_an_age() {
 
 watch_prints_again() {
 	m create /t
-	for verb in "ls" "info /t" "who /t" "held /t"; do
+	for verb in "ls" "info /t" "who /t" "held /t" "blocked /t"; do
 		# shellcheck disable=SC2086 # a verb and its argument
 		expect 143 timeout 5 msgchan $verb --watch 200ms
 		holds "$(grep -c '^$' out)" -ge 2
@@ -160,8 +160,83 @@ evict_says_which() {
 	soon nobody /t
 }
 
+# ---- blocked ----
+
+# blocked COLUMNS NAME: the cells of all rows, in order of the text.
+blocked() {
+	m blocked -n -o "$1" "$2" | awk '{ $1 = $1; print }' | sort | xargs
+}
+
+# waits COLUMNS NAME TEXT: is so within some seconds; who is just woken is not seen.
+waits() {
+	for _ in $(seq 100); do
+		[ "$(blocked "$1" "$2")" != "$3" ] || return 0
+		sleep 0.1
+	done
+	is "$(blocked "$1" "$2")" "$3"
+}
+
+blocked_calls() {
+	m create -m rendezvous --perm 666 /t
+	expect 0 m blocked
+	silent
+	$M call /t x >/dev/null 2>&1 &
+	waits STATE,ON,CYCLE /t "CALL/queue (no server) -"
+	expect 0 m blocked /t
+	is "$(head -n 1 out | xargs)" "TID COMM STATE CHANNEL ON SINCE DEADLINE PRIO BOOST CYCLE"
+	has out '^ *[0-9][0-9]* msgchan *CALL/queue /t *(no server)  *[0-9.]*m*s  *-  *-  *-  *-$'
+	msgchan serve /t -- sh -c 'exec sleep 20' &
+	server=$!
+	waits STATE,ON,PID /t "CALL/taken msgchan[$server] $(pidof msgchan | xargs -n 1 | grep -v "^$server$")"
+	expect 0 m blocked -J /t
+	is "$(json '.blocked | length')" 1
+	is "$(json '.blocked[0] | "\(.state) \(.channel) \(.on) \(.deadline) \(.prio) \(.cycle)"')" \
+		"CALL/taken /t msgchan[$server] null null null"
+	is "$(json '.blocked[0] | .since > 0 and .tid > 0')" true
+	# what is held and what waits are two lists
+	is "$(m held -n /t | wc -l)" 1
+	expect 0 as alice msgchan blocked -n /t
+	silent
+	expect 1 m blocked /none
+	pidof sleep | xargs kill
+}
+
+blocked_until_a_deadline() {
+	m create -m rendezvous /t
+	$M call -t 100 /t x >/dev/null 2>&1 &
+	waits STATE /t CALL/queue
+	expect 0 m blocked -J /t
+	is "$(json '.blocked[0].deadline | . > 0 and . < 100000000000')" true
+}
+
+blocked_on_a_ring() {
+	m create /t
+	head -c 3000000 /dev/zero | msgchan send /t &
+	sender=$!
+	soon waiting_peer /t sender
+	stuck_receiver
+	waits STATE,ON,PID /t "WAIT/out msgchan[$receiver] $sender"
+	cat <&3 >/dev/null
+	ended $sender 0
+}
+
+# Two servers that call each other wait for ever; others that wait for them are in no circle.
+blocked_in_a_circle() {
+	m create -m rendezvous /a
+	m create -m rendezvous /b
+	cp "$programs/circle" . && chmod +x circle
+	./circle /a /b &
+	circle=$!
+	waits CHANNEL,COMM,CYCLE /a "/a circle 1"
+	waits CHANNEL,COMM,CYCLE /b "/b circle 1"
+	$M call /a x >/dev/null 2>&1 &
+	waits CHANNEL,COMM,CYCLE /a "/a circle 1 /a msgchan -"
+	kill -9 $circle
+}
+
 all="
 held_bytes_of_a_ring held_calls_have_an_age watch_prints_again
+blocked_calls blocked_until_a_deadline blocked_on_a_ring blocked_in_a_circle
 evict_a_hung_receiver evict_a_hung_server evict_what_a_sender_left evict_says_which
 "
 run_tests "$@"

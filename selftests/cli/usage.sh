@@ -5,7 +5,7 @@
 
 . "${0%/*}/lib.sh"
 
-verbs="ls info who held create rm wait evict send recv call serve tap hz lat doctor"
+verbs="ls info who held blocked create rm wait evict send recv call serve tap hz lat doctor"
 
 # ---- help, usage ----
 
@@ -65,7 +65,7 @@ wrong_usage_is_status_2() {
 
 no_module_is_status_4() {
 	mv /dev/msgchan /dev/hidden
-	for verb in ls "info /t" "who /t" held "held /t" "evict /t 1" "create /t" "rm /t" "wait /t" "send /t" "recv /t" "call /t x" "serve -c /t -e" "tap /t" "hz /t" "lat /t"; do
+	for verb in ls "info /t" "who /t" held "held /t" blocked "blocked /t" "evict /t 1" "create /t" "rm /t" "wait /t" "send /t" "recv /t" "call /t x" "serve -c /t -e" "tap /t" "hz /t" "lat /t"; do
 		expect 4 sh -c "msgchan $verb"
 		said 'modprobe msgchan'
 	done

@@ -38,8 +38,8 @@ struct verb {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct verb verb_ls, verb_info, verb_who, verb_held, verb_create, verb_rm, verb_wait,
-	verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_tap, verb_hz, verb_lat,
+extern const struct verb verb_ls, verb_info, verb_who, verb_held, verb_blocked, verb_create,
+	verb_rm, verb_wait, verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_tap, verb_hz, verb_lat,
 	verb_doctor;
 
 /* error.c */
@@ -157,6 +157,9 @@ int device_look_id(int dev, uint64_t id);
 int channel_info(int fd, struct msgc_info *info);
 int channel_peers(int fd, struct msgc_peer **rows, size_t *n);
 int channel_held(int fd, struct msgc_wait_row **rows, size_t *n);
+int channel_waits(int fd, struct msgc_wait_row **rows, size_t *n);
+const struct msgc_peer *find_peer(const struct msgc_peer *peers, size_t n, uint32_t id);
+int each_channel(int dev, int (*visit)(void *arg, int fd, const char *name), void *arg);
 int look_up(const char *name, struct msgc_info *info);
 
 /* channels.c: a channel as a row */

@@ -78,9 +78,59 @@ int channel_peers(int fd, struct msgc_peer **rows, size_t *n)
 	return read_rows(fd, MSGC_PEERS, MSGC_ROW_ENDPOINT, sizeof(**rows), (void **)rows, n);
 }
 
+static int wait_rows(int fd, bool waits, struct msgc_wait_row **rows, size_t *n)
+{
+	size_t all, kept = 0;
+	int err = read_rows(fd, MSGC_PEERS, MSGC_ROW_WAIT, sizeof(**rows), (void **)rows, &all);
+
+	for (size_t i = 0; !err && i < all; i++)
+		if (((*rows)[i].what >= MSGC_WAITS_OUTCOME) == waits)
+			(*rows)[kept++] = (*rows)[i];
+	*n = kept;
+	return err;
+}
+
+/* What is taken and not given back. */
 int channel_held(int fd, struct msgc_wait_row **rows, size_t *n)
 {
-	return read_rows(fd, MSGC_PEERS, MSGC_ROW_WAIT, sizeof(**rows), (void **)rows, n);
+	return wait_rows(fd, false, rows, n);
+}
+
+/* The threads that wait. */
+int channel_waits(int fd, struct msgc_wait_row **rows, size_t *n)
+{
+	return wait_rows(fd, true, rows, n);
+}
+
+/* Lists of one channel are not of one moment: who has gone since is in one and not in another. */
+const struct msgc_peer *find_peer(const struct msgc_peer *peers, size_t n, uint32_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (peers[i].id == id)
+			return &peers[i];
+	return NULL;
+}
+
+/* Every channel but what may not be looked at, or went meanwhile. */
+int each_channel(int dev, int (*visit)(void *arg, int fd, const char *name), void *arg)
+{
+	struct msgc_info *rows;
+	char name[SHOWN];
+	size_t n;
+	int err = device_list(dev, &rows, &n);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < n && !err; i++) {
+		int fd = device_look_id(dev, rows[i].id);
+
+		if (fd < 0)
+			continue;
+		err = visit(arg, fd, show_name(name, &rows[i]));
+		close(fd);
+	}
+	free(rows);
+	return err;
 }
 
 /* #17 is the channel with that number, which is how unnamed ones are called. */

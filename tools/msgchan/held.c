@@ -68,15 +68,6 @@ static size_t sum_up(const struct msgc_wait_row *row, size_t n, struct holding *
 	return i;
 }
 
-/* The table is a moment younger than the rows: who has gone since has no name. */
-static const struct msgc_peer *find(const struct msgc_peer *peers, size_t n, uint32_t id)
-{
-	for (size_t i = 0; i < n; i++)
-		if (peers[i].id == id)
-			return &peers[i];
-	return NULL;
-}
-
 static void figures(struct table *t, const struct holding *h, const struct msgc_peer *sender)
 {
 	uint64_t now = now_ns();
@@ -108,10 +99,11 @@ static void row(struct table *t, const char *channel, const struct holding *h,
 	figures(t, h, sender);
 }
 
-static int rows_of(struct table *t, int fd, const char *channel)
+static int rows_of(void *to, int fd, const char *channel)
 {
 	struct msgc_wait_row *held;
 	struct msgc_peer *peers;
+	struct table *t = to;
 	struct holding h;
 	size_t n, n_peers;
 	int err = channel_held(fd, &held, &n);
@@ -123,34 +115,11 @@ static int rows_of(struct table *t, int fd, const char *channel)
 		qsort(held, n, sizeof(held[0]), by_pair);
 		for (size_t i = 0; i < n;) {
 			i += sum_up(&held[i], n - i, &h);
-			row(t, channel, &h, find(peers, n_peers, h.first.on));
+			row(t, channel, &h, find_peer(peers, n_peers, h.first.on));
 		}
 		free(peers);
 	}
 	free(held);
-	return err;
-}
-
-/* What may not be looked at, or went meanwhile, is left out. */
-static int rows_of_all(struct table *t, int dev)
-{
-	char name[SHOWN];
-	struct msgc_info *rows;
-	size_t n;
-	int err = device_list(dev, &rows, &n);
-
-	if (err)
-		return err;
-	for (size_t i = 0; i < n && !err; i++) {
-		const char *channel = show_name(name, &rows[i]);
-		int fd = device_look_id(dev, rows[i].id);
-
-		if (fd < 0)
-			continue;
-		err = rows_of(t, fd, channel);
-		close(fd);
-	}
-	free(rows);
 	return err;
 }
 
@@ -163,7 +132,7 @@ static int print(const struct look *l, void *arg)
 {
 	const struct place *p = arg;
 	struct table *t = table_new("held", l);
-	int err = p->name ? rows_of(t, p->fd, p->name) : rows_of_all(t, p->dev);
+	int err = p->name ? rows_of(t, p->fd, p->name) : each_channel(p->dev, rows_of, t);
 
 	if (!err)
 		table_print(t);

@@ -8,8 +8,8 @@
 #include "cli.h"
 
 static const struct verb *const verbs[] = {
-	&verb_ls, &verb_info, &verb_who, &verb_held, &verb_create, &verb_rm, &verb_wait,
-	&verb_evict, &verb_send, &verb_recv, &verb_call, &verb_serve, &verb_tap,
+	&verb_ls, &verb_info, &verb_who, &verb_held, &verb_blocked, &verb_create, &verb_rm,
+	&verb_wait, &verb_evict, &verb_send, &verb_recv, &verb_call, &verb_serve, &verb_tap,
 	&verb_hz, &verb_lat, &verb_doctor,
 };
 
