@@ -39,8 +39,8 @@ struct verb {
 };
 
 extern const struct verb verb_ls, verb_info, verb_who, verb_held, verb_blocked, verb_create,
-	verb_rm, verb_wait, verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_tap, verb_hz, verb_lat,
-	verb_doctor;
+	verb_rm, verb_wait, verb_evict, verb_send, verb_recv, verb_call, verb_serve, verb_tap,
+	verb_hz, verb_lat, verb_doctor;
 
 /* error.c */
 extern const char *verb_name;		/* of the running verb, for messages; empty: none yet */

@@ -221,18 +221,19 @@ struct msgc_peer {
 /*
  * PEERS row, kind WAIT: what somebody holds, or a thread that sleeps in a command. Endpoints of
  * other users only for the channel's owner and with CAP_SYS_PTRACE. HELD_RING: of a sender's ring,
- * taken and not released. HELD_CALL: taken by a server. HELD_CLAIM: an entry of a balanced receiver.
- * WAITS_xxx: in CALL, RECV or REPLY_RECV, WAIT, CLAIM; at most 1,024 threads of an endpoint. Who
- * sleeps in poll(2) or in io_uring is not seen here.
+ * taken and not released. HELD_CALL: taken by a server. HELD_CLAIM: an entry of a balanced
+ * receiver. WAITS_xxx: in CALL, RECV or REPLY_RECV, WAIT, CLAIM; at most 1,024 threads of an
+ * endpoint. Who sleeps in poll(2) or in io_uring is not seen here.
  */
 enum {
 	MSGC_HELD_RING = 1, MSGC_HELD_CALL, MSGC_HELD_CLAIM,
 	MSGC_WAITS_OUTCOME, MSGC_WAITS_CALL, MSGC_WAITS_EVENT, MSGC_WAITS_CLAIM
 };
+
 struct msgc_wait_row {
 	/*
-	 * Who holds or waits; whose, or for whom. OUTCOME: the server that has the call, or the only
-	 * one; EVENT of a sender: the receiver that holds its space; 0: nobody, or anybody
+	 * Who holds or waits; whose, or for whom. OUTCOME: the server that has the call, or the
+	 * only one; EVENT of a sender: the receiver that holds its space; 0: nobody, or anybody
 	 */
 	__u32 endpoint, on;
 	__u16 what, call_state;		/* as above; of calls: MSGC_QUEUED, MSGC_TAKEN */
@@ -240,7 +241,7 @@ struct msgc_wait_row {
 	__s32 tid;			/* who holds: the process; who waits: the thread */
 	__s32 prio;			/* who waits: 1 to 99 of SCHED_FIFO and SCHED_RR, else 0 */
 	__s32 boost;			/* (later) */
-	__u32 slot;			/* call: the client's; EVENT: what it waits for, MSGC_IN... */
+	__u32 slot;			/* call: the client's; EVENT: the events, MSGC_IN... */
 	__aligned_u64 since_ns;		/* 0: not known, as of RING; waits: to some milliseconds */
 	__aligned_u64 deadline;		/* call, waits; MSGC_FOREVER */
 	__aligned_u64 position, bytes;	/* RING, CLAIM: where, how much; CALL: 0, of the request */
