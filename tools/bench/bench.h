@@ -42,6 +42,7 @@ _Noreturn __printf(2, 3) void die_errno(int err, const char *fmt, ...);
 /* What one process measured between start() and stop(). */
 struct report {
 	uint64_t ns, cpu_ns, syscalls;
+	uint64_t switches;	/* of context: how often this process stopped running */
 	uint64_t ticks;		/* of ticks(), in the same time */
 	uint64_t value;		/* the case's own */
 	bool done;
@@ -119,10 +120,13 @@ struct transport {
 	void (*detach)(void *end);
 	void (*send)(void *end, struct source *from, unsigned int n);	/* n <= batch */
 	unsigned int (*recv)(void *end, struct sink *to, unsigned int n); /* 1 to n */
+	/* Where a round trip is one operation, instead of these; @last: no more will be served. */
+	void (*call)(void *end, struct source *from, struct sink *to);
+	void (*serve)(void *end, struct sink *to, struct source *from, bool last);
 };
 
-extern const struct transport msgchan_ring, msgchan_ring_polled, pipes, seqpacket, eventfd_shm,
-	spin, spsc;
+extern const struct transport msgchan_ring, msgchan_ring_polled, msgchan_rendezvous, pipes,
+	seqpacket, eventfd_shm, spin, spsc;
 
 /* Bytes of a ring: unless the shape says so, at least 64 messages, 1 to 32 MiB. */
 size_t ring_bytes(const struct shape *shape);

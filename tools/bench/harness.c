@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -107,6 +108,14 @@ static uint64_t read_clock(clockid_t clock)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+static uint64_t switches(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (uint64_t)(usage.ru_nvcsw + usage.ru_nivcsw);
+}
+
 void meet(struct process *me)
 {
 	pthread_barrier_wait(&me->crew->barrier);
@@ -115,6 +124,7 @@ void meet(struct process *me)
 /* The count is read last here and first in stop(): nothing of ours is in it but that read. */
 void start(struct process *me)
 {
+	me->begin.switches = switches();
 	me->begin.cpu_ns = read_clock(CLOCK_PROCESS_CPUTIME_ID);
 	me->begin.ns = read_clock(CLOCK_MONOTONIC);
 	me->begin.ticks = ticks();
@@ -129,6 +139,7 @@ void stop(struct process *me)
 	report->ticks = ticks() - me->begin.ticks;
 	report->ns = read_clock(CLOCK_MONOTONIC) - me->begin.ns;
 	report->cpu_ns = read_clock(CLOCK_PROCESS_CPUTIME_ID) - me->begin.cpu_ns;
+	report->switches = switches() - me->begin.switches;
 	if (me->counter >= 0)
 		report->syscalls--;
 }

@@ -17,18 +17,57 @@ struct job {
 	struct process process[2];	/* client and server */
 };
 
-static void ping(void *out, void *in, const struct transport *t, struct source *from,
-		 struct sink *to)
+/* Both directions of a process: one end, where a round trip is one operation. */
+struct ends {
+	const struct transport *t;
+	void *out, *in;
+};
+
+static struct ends attach(const struct job *job, bool is_client)
 {
-	t->send(out, from, 1);
-	t->recv(in, to, 1);
+	const struct transport *t = job->transport;
+	struct ends ends = { .t = t };
+
+	if (t->call) {
+		ends.out = t->attach(job->there, is_client);
+	} else {
+		ends.out = t->attach(is_client ? job->there : job->back, true);
+		ends.in = t->attach(is_client ? job->back : job->there, false);
+	}
+	return ends;
+}
+
+static void detach(struct ends *ends)
+{
+	ends->t->detach(ends->out);
+	if (ends->in)
+		ends->t->detach(ends->in);
+}
+
+static void ping(const struct ends *ends, struct source *from, struct sink *to)
+{
+	if (ends->t->call) {
+		ends->t->call(ends->out, from, to);
+	} else {
+		ends->t->send(ends->out, from, 1);
+		ends->t->recv(ends->in, to, 1);
+	}
+}
+
+static void pong(const struct ends *ends, struct sink *to, struct source *from, bool last)
+{
+	if (ends->t->serve) {
+		ends->t->serve(ends->out, to, from, last);
+	} else {
+		ends->t->recv(ends->in, to, 1);
+		ends->t->send(ends->out, from, 1);
+	}
 }
 
 static void client(struct process *me)
 {
 	const struct job *job = me->job;
-	const struct transport *t = job->transport;
-	void *out = t->attach(job->there, true), *in = t->attach(job->back, false);
+	struct ends ends = attach(job, true);
 	struct source from;
 	struct sink to;
 
@@ -36,41 +75,38 @@ static void client(struct process *me)
 	sink_init(&to, SIZE, 1);
 	meet(me);
 	for (uint64_t i = 0; i < job->warm_up; i++)
-		ping(out, in, t, &from, &to);
+		ping(&ends, &from, &to);
 	start(me);
 	for (uint64_t i = 0; i < job->rounds; i++) {
 		uint64_t begin = ticks();
 
-		ping(out, in, t, &from, &to);
+		ping(&ends, &from, &to);
 		job->samples[i] = ticks() - begin;
 	}
 	stop(me);
 	meet(me);
-	t->detach(out);
-	t->detach(in);
+	detach(&ends);
 }
 
 static void server(struct process *me)
 {
 	const struct job *job = me->job;
-	const struct transport *t = job->transport;
-	void *in = t->attach(job->there, false), *out = t->attach(job->back, true);
+	uint64_t all = job->warm_up + job->rounds;
+	struct ends ends = attach(job, false);
 	struct source from;
 	struct sink to;
 
 	source_init(&from, SIZE, 0);
 	sink_init(&to, SIZE, 1);
 	meet(me);
-	for (uint64_t i = 0; i < job->warm_up + job->rounds; i++) {
+	for (uint64_t i = 0; i < all; i++) {
 		if (i == job->warm_up)
 			start(me);
-		t->recv(in, &to, 1);
-		t->send(out, &from, 1);
+		pong(&ends, &to, &from, i == all - 1);
 	}
 	stop(me);
 	meet(me);
-	t->detach(out);
-	t->detach(in);
+	detach(&ends);
 }
 
 static uint64_t run(void *of, uint64_t rounds)
@@ -114,6 +150,8 @@ static void report(struct job *job, unsigned int run_no)
 		       (double)(client_side->syscalls + server_side->syscalls) / rounds);
 		return;
 	}
+	record(job, run_no, "switches",
+	       (double)(client_side->switches + server_side->switches) / rounds);
 	p50 = (double)median(job->samples, job->rounds) * ns;
 	if (settings.instructions) {
 		record(job, run_no, "instructions", p50 / 2);
@@ -127,7 +165,8 @@ static void report(struct job *job, unsigned int run_no)
 static void placement(bool two_cpus)
 {
 	static const struct transport *const all[] = {
-		&msgchan_ring, &pipes, &seqpacket, &eventfd_shm, &msgchan_ring_polled, &spin,
+		&msgchan_rendezvous, &msgchan_ring, &pipes, &seqpacket, &eventfd_shm,
+		&msgchan_ring_polled, &spin,
 	};
 	struct job jobs[ARRAY_SIZE(all)] = { 0 };
 	unsigned int n = 0;
