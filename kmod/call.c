@@ -12,7 +12,7 @@
 
 /* ---- CALL ---- */
 
-static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline)
+static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline, u8 prio)
 {
 	struct msgc_channel *ch = txn->client->ch;
 	struct msgc_done *done = msgc_done_of(txn);
@@ -32,6 +32,8 @@ static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline)
 	txn->req = req;
 	txn->flags = flags;
 	txn->deadline = deadline;
+	txn->prio = prio;
+	txn->arrival = ch->arrivals++;
 	txn->attempts = 0;
 	txn->ever_taken = false;
 	txn->outcome = MSGC_O_NONE;
@@ -41,7 +43,7 @@ static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline)
 	done->type = 0;
 	done->server = 0;
 	done->cookie = req.cookie;
-	msgc_txn_enqueue(txn, false);
+	msgc_txn_enqueue(txn);
 	msgc_txn_publish(txn);
 	msgc_call_wake_servers(ch, !(flags & MSGC_ASYNC));
 	return 0;
@@ -113,12 +115,14 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 	struct msgc_txn *txn;
 	u64 deadline, until;
 	long ret;
+	u8 prio;
 
 	ret = check_call(ch, call);
 	if (ret)
 		return ret;
 	txn = &ep->txn[array_index_nospec(call->slot, ch->par.slots)];
 	deadline = msgc_deadline_to_host(call->deadline);
+	prio = msgc_call_prio();
 
 	spin_lock(&ch->lock);
 	if (ep->dead)
@@ -126,7 +130,7 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 	else if (call->flags & MSGC_RESUME)
 		ret = resume_locked(txn);
 	else
-		ret = start_locked(txn, call->flags, deadline);
+		ret = start_locked(txn, call->flags, deadline, prio);
 	if (!ret && !(call->flags & MSGC_ASYNC))
 		txn->waiter = true;
 	until = min(deadline, txn->deadline);

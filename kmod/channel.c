@@ -217,7 +217,7 @@ static void channel_init(struct msgc_channel *ch, struct msgc_registry *reg,
 	INIT_LIST_HEAD(&ch->open);
 	INIT_LIST_HEAD(&ch->free[0]);
 	INIT_LIST_HEAD(&ch->free[1]);
-	INIT_LIST_HEAD(&ch->queue);
+	ch->queue = RB_ROOT_CACHED;
 	INIT_LIST_HEAD(&ch->claiming);
 	INIT_WORK(&ch->reap, msgc_reap_work);
 }

@@ -164,8 +164,10 @@ struct msgc_channel {
 	u32 turn;			/* index of the sender whose turn it is */
 	u32 turn_records;
 	s64 turn_bytes;
-	struct list_head queue;		/* rendezvous: waiting calls, in order */
+	/* rendezvous: waiting calls, the next one first */
+	struct rb_root_cached queue;
 	u32 queued, servers;		/* rendezvous: waiting calls, live servers */
+	u64 arrivals;			/* rendezvous: CALLs so far */
 	/* rendezvous: number of calls handed out, part of their id */
 	u64 call_gen;
 	u64 skipped, redelivered, kicks;	/* for INFO */

@@ -10,7 +10,10 @@
  *	IDLE --------> QUEUED --------> TAKEN ----------------------------> IDLE
  *	                  ^                |
  *	                  +----------------+ the server died, and the channel redelivers:
- *	                                     to the front, attempts + 1
+ *	                                     to its old place, attempts + 1
+ *
+ * The queue is ordered by the priority that the caller had at CALL, then by arrival. Nothing ages:
+ * a call can wait for as long as more urgent ones come.
  *
  *	event		while QUEUED			while TAKEN
  *	RECV		TAKEN; one-way: DONE		-
@@ -135,6 +138,7 @@ static void publish_held(const struct msgc_txn *txn, u64 id)
 	held->type = txn->req.type;
 	held->slot = txn->slot;
 	held->attempts = min_t(u32, txn->attempts, U16_MAX);
+	held->prio = txn->prio;
 	held->format = txn->req.format;
 	WRITE_ONCE(held->flags, message_flags(txn));
 	/* The id last: pairs with the acquire of a server that looks which calls it holds. */
@@ -166,16 +170,33 @@ void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff)
 
 /* ---- transitions ---- */
 
-void msgc_txn_enqueue(struct msgc_txn *txn, bool front)
+/*
+ * How urgent the calling thread is, as the scheduler sees it now: a priority lent by a futex
+ * counts, too. Not under channel->lock, since on PREEMPT_RT a lock lends its holder the priority of
+ * whoever waits for it. The scheduler counts the other way round: -1 a deadline task, then 0 to 98,
+ * and from 100 on nice values, which are all the same here.
+ */
+u8 msgc_call_prio(void)
+{
+	return clamp(MAX_RT_PRIO - 1 - READ_ONCE(current->prio), 0, MAX_RT_PRIO);
+}
+
+static bool goes_before(struct rb_node *a, const struct rb_node *b)
+{
+	const struct msgc_txn *x = rb_entry(a, struct msgc_txn, place);
+	const struct msgc_txn *y = rb_entry(b, struct msgc_txn, place);
+
+	return x->prio == y->prio ? x->arrival < y->arrival : x->prio > y->prio;
+}
+
+/* A call that is queued again comes before all of its priority that no server has had yet. */
+void msgc_txn_enqueue(struct msgc_txn *txn)
 {
 	struct msgc_channel *ch = txn->client->ch;
 
 	lockdep_assert_held(&ch->lock);
 	txn->state = MSGC_QUEUED;
-	if (front)
-		list_add(&txn->node, &ch->queue);
-	else
-		list_add_tail(&txn->node, &ch->queue);
+	rb_add_cached(&txn->place, &ch->queue, goes_before);
 	ch->queued++;
 }
 
@@ -184,7 +205,7 @@ static void dequeue_locked(struct msgc_txn *txn)
 	struct msgc_channel *ch = txn->client->ch;
 
 	lockdep_assert_held(&ch->lock);
-	list_del_init(&txn->node);
+	rb_erase_cached(&txn->place, &ch->queue);
 	ch->queued--;
 }
 
@@ -266,7 +287,7 @@ struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch)
 	struct msgc_txn *txn;
 
 	for (;;) {
-		txn = list_first_entry_or_null(&ch->queue, struct msgc_txn, node);
+		txn = rb_entry_safe(rb_first_cached(&ch->queue), struct msgc_txn, place);
 		if (!txn || !msgc_txn_overdue(txn))
 			break;
 		given_up = true;
@@ -313,7 +334,7 @@ static void untake_locked(struct msgc_txn *txn)
 	server->free_hold = txn->entry;
 	if (server->taken-- == server->nr_holds && server->ch->queued)
 		msgc_call_wake(server, false);		/* RECV said EBUSY until now */
-	list_del_init(&txn->node);
+	list_del(&txn->node);
 	txn->server = NULL;
 	client->taken--;
 	if (client->dead)
@@ -346,7 +367,7 @@ static void server_died_locked(struct msgc_txn *txn)
 		untake_locked(txn);
 		txn->attempts++;
 		ch->redelivered++;
-		msgc_txn_enqueue(txn, true);
+		msgc_txn_enqueue(txn);
 		msgc_txn_publish(txn);
 		return;
 	}
@@ -403,7 +424,6 @@ static int init_client(struct msgc_endpoint *ep)
 	for (i = 0; i < n; i++) {
 		struct msgc_txn *txn = &ep->txn[i];
 
-		INIT_LIST_HEAD(&txn->node);
 		txn->client = ep;
 		txn->slot = i;
 		memset(msgc_done_of(txn)->fds, 0xff, sizeof_field(struct msgc_done, fds));
@@ -455,20 +475,31 @@ static void client_gone_locked(struct msgc_endpoint *ep)
 			msgc_txn_give_up(&ep->txn[i], -ESHUTDOWN);
 }
 
+/* No server is left. */
+static void give_up_waiting(struct msgc_channel *ch)
+{
+	struct rb_node *node, *next;
+
+	for (node = rb_first_cached(&ch->queue); node; node = next) {
+		struct msgc_txn *txn = rb_entry(node, struct msgc_txn, place);
+
+		next = rb_next(node);
+		if (txn->flags & MSGC_NEED_SERVER)
+			msgc_txn_give_up(txn, -EHOSTDOWN);
+	}
+}
+
 static void server_gone_locked(struct msgc_endpoint *ep)
 {
 	struct msgc_channel *ch = ep->ch;
 	struct msgc_txn *txn, *next;
 
 	ch->servers--;
-	/* Backwards, each to the front: they are queued again in the order of taking. */
-	list_for_each_entry_safe_reverse(txn, next, &ep->holding, node)
+	list_for_each_entry_safe(txn, next, &ep->holding, node)
 		server_died_locked(txn);
-	if (ch->servers)
-		return;		/* the others are woken by the change of the membership */
-	list_for_each_entry_safe(txn, next, &ch->queue, node)
-		if (txn->flags & MSGC_NEED_SERVER)
-			msgc_txn_give_up(txn, -EHOSTDOWN);
+	if (!ch->servers)
+		give_up_waiting(ch);
+	/* else the others are woken by the change of the membership */
 }
 
 void msgc_call_gone(struct msgc_endpoint *ep)

@@ -11,15 +11,18 @@
 #define MSGC_ENTRY_BITS	16		/* of a call id; the rest is a generation */
 
 struct msgc_txn {			/* a slot and the call in it: channel->lock */
-	struct list_head node;		/* QUEUED: in channel->queue; TAKEN: in server->holding */
+	struct rb_node place;		/* QUEUED: in channel->queue */
+	struct list_head node;		/* TAKEN: in server->holding */
 	struct msgc_endpoint *client;
 	struct msgc_endpoint *server;	/* while TAKEN */
 	struct msgc_request req;	/* the client's header, copied once */
 	u64 deadline;			/* the host's time */
+	u64 arrival;			/* number of the CALL: its place among those of its prio */
 	u64 taken_ns;			/* by the server that has it; for people */
 	u32 event, attempts;
 	u16 slot, flags, entry;		/* flags: of CALL; entry: in the server's inbox */
 	u8 state, outcome, format;	/* format: of the reply */
+	u8 prio;			/* of the caller then, as msgc_held.prio says it */
 	bool ever_taken;
 	bool waiter;			/* a thread sleeps for the outcome */
 };
@@ -36,7 +39,8 @@ int msgc_txn_read_answer(const struct msgc_txn *txn, struct msgc_answer *answer,
 void msgc_txn_publish(const struct msgc_txn *txn);
 void msgc_call_wake(struct msgc_endpoint *ep, bool handoff);
 void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff);
-void msgc_txn_enqueue(struct msgc_txn *txn, bool front);
+u8 msgc_call_prio(void);		/* without channel->lock */
+void msgc_txn_enqueue(struct msgc_txn *txn);
 void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status);
 void msgc_txn_give_up(struct msgc_txn *txn, int err);
 void msgc_call_wake_client(struct msgc_endpoint *client);

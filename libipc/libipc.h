@@ -412,6 +412,9 @@ int ipc_drop(struct ipc_endpoint *ep, uint64_t n);
  * is counted in `missed` of the next message of that sender, and never delivered in part. With
  * IPC_NOW the kernel is not entered, so looking now and then costs the senders nothing.
  *
+ * Servers get the calls of real-time threads first, by the priority that each had when it called;
+ * else in the order in which they came, to which also those return whose server died.
+ *
  * Balanced: what a receiver holds when it dies goes to the others, before anything new, flagged
  * IPC_F_REDELIVERED. One call claims a batch from the kernel: ask for many, but not for more than
  * can be worked on soon. End of stream: also while others still hold messages.

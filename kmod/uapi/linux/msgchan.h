@@ -321,7 +321,11 @@ struct msgc_refuse { __u32 peer, flags; __aligned_u64 zero; };
 struct msgc_call { __u16 slot, flags; __u32 zero; __aligned_u64 deadline; };
 /* CANCEL -> 0. Slot 0xffff: any. ENOENT: no call in flight with that cookie. */
 struct msgc_cancel { __u16 slot, flags; __u32 zero; __aligned_u64 cookie; };
-/* RECV -> an entry of the inbox. EBUSY: all are held. EAGAIN, ETIMEDOUT, EINTR. */
+/*
+ * RECV -> an entry of the inbox, of those calls that wait the one of the greatest msgc_held.prio,
+ * of these the first that came (a call that is delivered again came when it first came). EBUSY:
+ * all entries are held. EAGAIN, ETIMEDOUT, EINTR.
+ */
 struct msgc_recv { __u32 flags, zero; __aligned_u64 deadline; };
 /*
  * REPLY -> 0, also lets a one-way call go. REPLY_RECV -> the next entry; call 0: only receive;
@@ -509,6 +513,7 @@ struct msgc_held {			/* kernel; server's INBOX, per entry */
 	__aligned_u64 cookie, deadline;
 	__u32 client, len, room, type;
 	__u16 slot, attempts; __u8 format, flags, nfds, zero;
+	/* of the thread that called, then: 1 to 99 SCHED_FIFO and RR, 100 SCHED_DEADLINE, else 0 */
 	__s32 prio; __u32 zero1; __aligned_u64 zero2;
 	__s32 fds[MSGC_FDS]; __aligned_u64 zero3[4];	/* (later) */
 };
