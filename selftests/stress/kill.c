@@ -14,6 +14,13 @@
  *	a successor begins in [released, releasing] of its predecessor, and skips nothing
  *	what was taken before is flagged as redelivered; other messages are not, but for one batch
  *	that the predecessor may have been given when it died
+ *
+ * On balanced channels each message has a fate of its own instead of the latter two:
+ *
+ *	what was released for certain never comes again; what was taken before is flagged, and has
+ *	had at least as many attempts as receivers have noted, at most those that it may have
+ *	fresh messages of one sender come to each receiver in order
+ *	what was published and not released is what the kernel says that it gave up
  */
 #include <sys/ioctl.h>
 #include <sys/wait.h>
@@ -26,26 +33,38 @@
 #define RECEIVERS	3U
 #define BATCH		32U
 #define RING		16384U
+#define LIFE		32768U		/* balanced: most messages of one life of a sender */
 
 struct journal {
 	atomic_ulong begun, published;			/* counts, as are all of these */
 	atomic_ulong taken, releasing, released;
 };
 
+/* What became of one message. */
+enum { RELEASING = 1, RELEASED = 2 };
+struct fate {
+	atomic_uchar taken;		/* how often, up to 255 */
+	atomic_uchar how;		/* perhaps, for certain */
+};
+
 struct delivery {
 	const char *name;
 	uint32_t delivery;
 	unsigned int receivers, spared;	/* the first ones, who are not killed */
+	uint32_t attempts;		/* max_attempts */
 };
 
 static const struct delivery deliveries[] = {
-	{ "killed senders and receivers, exclusive", IPC_EXCLUSIVE, 1, 0 },
-	{ "killed senders and receivers, broadcast", IPC_BROADCAST, RECEIVERS, 1 },
+	{ "killed senders and receivers, exclusive", IPC_EXCLUSIVE, 1, 0, 0 },
+	{ "killed senders and receivers, broadcast", IPC_BROADCAST, RECEIVERS, 1, 0 },
+	{ "killed senders and receivers, balanced", IPC_BALANCED, RECEIVERS, 0, 0 },
+	{ "killed senders and receivers, balanced, two attempts", IPC_BALANCED, RECEIVERS, 0, 1 },
 };
 
 static const struct delivery *now;
 static struct ipc_channel *ch;
 static struct journal *journal;
+static struct fate *fates;		/* balanced: LIFE of each stream */
 static unsigned int streams;		/* begun so far */
 static atomic_bool *drained;		/* no sender is left: receivers end when all is taken */
 
@@ -53,6 +72,16 @@ static uint32_t random_below(uint64_t *state, uint32_t n)
 {
 	*state = *state * UINT64_C(6364136223846793005) + 1442695040888963407;
 	return (uint32_t)(*state >> 33) % n;
+}
+
+static bool is_balanced(void)
+{
+	return now->delivery == IPC_BALANCED;
+}
+
+static struct fate *fate_of(uint32_t stream, uint64_t number)
+{
+	return &fates[(uint64_t)stream * LIFE + number];
 }
 
 static void raise_to(atomic_ulong *count, unsigned long to)
@@ -83,6 +112,10 @@ static void sender(unsigned int stream)
 	uint64_t random = stream, number = 0;
 
 	while (!atomic_load(&shared->stop)) {
+		if (is_balanced() && number + BATCH > LIFE) {
+			usleep(1000);		/* until it is killed */
+			continue;
+		}
 		for (unsigned int n = 1 + random_below(&random, BATCH); n > 0; n--)
 			put(ep, stream, number++);
 		EXPECT(ipc_publish(ep) == 0);
@@ -129,6 +162,30 @@ static void check_flag(const struct view *view, const struct ipc_msg *msg, uint6
 		atomic_fetch_add(&shared->redelivered, 1);
 }
 
+/* Balanced: nobody else has it now, so nobody else writes its fate. */
+static void check_fate(const struct ipc_msg *msg, uint32_t stream, uint64_t number)
+{
+	bool again = msg->flags & IPC_F_REDELIVERED;
+	struct fate *fate = fate_of(stream, number);
+	unsigned int before = atomic_load(&fate->taken);
+	struct view *view = &views[stream];
+
+	if (atomic_load(&fate->how) & RELEASED)
+		FAIL("message %lu of stream %u comes after its release", (unsigned long)number,
+		     stream);
+	EXPECT(!again == !msg->attempts);
+	if (msg->attempts < before || (now->attempts && msg->attempts > now->attempts))
+		FAIL("message %lu of stream %u has %u attempts, was taken %u times",
+		     (unsigned long)number, stream, msg->attempts, before);
+	atomic_store(&fate->taken, before + (before < 255));
+	if (again) {
+		atomic_fetch_add(&shared->redelivered, 1);
+		return;
+	}
+	EXPECT(number >= view->next);
+	view->next = number + 1;
+}
+
 static void check(const struct ipc_msg *msg)
 {
 	uint32_t stream = STREAM(msg->cookie);
@@ -139,6 +196,10 @@ static void check(const struct ipc_msg *msg)
 	if (!is_intact(msg, seed_of(stream, number), RING))
 		FAIL("message %lu of stream %u is changed", (unsigned long)number, stream);
 	EXPECT(number < atomic_load(&j->begun) && msg->seq == number + 1);
+	if (is_balanced()) {
+		check_fate(msg, stream, number);
+		return;
+	}
 	if (!view->known)
 		check_first(view, j, number);
 	else
@@ -152,19 +213,38 @@ static void check(const struct ipc_msg *msg)
 		raise_to(&j->taken, number + 1);
 }
 
+static void note(uint64_t cookie, unsigned char how)
+{
+	struct journal *j = &journal[STREAM(cookie)];
+
+	if (is_balanced())
+		atomic_fetch_or(&fate_of(STREAM(cookie), NUMBER(cookie))->how, how);
+	else if (keeps_journal)
+		raise_to(how == RELEASING ? &j->releasing : &j->released, NUMBER(cookie) + 1);
+}
+
 static void release(struct ipc_endpoint *ep, struct ipc_msg *msg, unsigned int n)
 {
 	uint64_t cookie[BATCH];
 
 	for (unsigned int i = 0; i < n; i++) {
 		cookie[i] = msg[i].cookie;
-		if (keeps_journal)
-			raise_to(&journal[STREAM(cookie[i])].releasing, NUMBER(cookie[i]) + 1);
+		note(cookie[i], RELEASING);
 	}
 	EXPECT(ipc_release(ep, msg, n) == 0);
 	for (unsigned int i = 0; i < n; i++)
-		if (keeps_journal)
-			raise_to(&journal[STREAM(cookie[i])].released, NUMBER(cookie[i]) + 1);
+		note(cookie[i], RELEASED);
+}
+
+/* Balanced: now and then as if it had died of the first, more often of one that comes again. */
+static int give_back(struct ipc_endpoint *ep, struct ipc_msg *msg, int n, uint64_t *random)
+{
+	if (!is_balanced() || random_below(random, msg[0].attempts ? 4 : 64))
+		return n;
+	EXPECT(ipc_return(ep, &msg[0]) == 0);
+	atomic_fetch_add(&shared->returned, 1);
+	msg[0] = msg[n - 1];
+	return n - 1;
 }
 
 /* True: there is, and will be, nothing more. */
@@ -178,7 +258,7 @@ static bool is_over(int got)
 	return false;
 }
 
-/* Takes, and gives back in two parts, so that it often dies holding something. */
+/* Takes, and releases in two parts, so that it often dies holding something. */
 static void receiver(unsigned int me)
 {
 	struct ipc_endpoint *ep = attach(ch, IPC_RECEIVER, 0, 0);
@@ -199,10 +279,11 @@ static void receiver(unsigned int me)
 		}
 		for (int i = 0; i < got; i++)
 			check(&msg[i]);
+		got = give_back(ep, msg, got, &random);
 		part = random_below(&random, (uint32_t)got + 1);
 		if (part)
 			release(ep, msg, part);
-		if (!random_below(&random, 64))
+		if (!random_below(&random, is_balanced() ? 4 : 64))
 			pause_us(random_below(&random, 2000));
 		if (part < (unsigned int)got)
 			release(ep, msg + part, (unsigned int)got - part);
@@ -296,14 +377,46 @@ static void account(void)
 	printf("# published %lu (and perhaps %lu more) = released %lu + dropped 0 + held 0;",
 	       published, begun - published, released);
 	printf(" redelivered %lu\n", atomic_load(&shared->redelivered));
-	printf("# killed: %u receivers, %u senders\n", killed[0], killed[1]);
+}
+
+/* Balanced: what is neither released nor still there was given up, and the kernel counts it. */
+static void account_each(void)
+{
+	unsigned long published = 0, released = 0, perhaps = 0, lost = 0, unborn = 0;
+	struct msgc_info info = { .size = sizeof(info) };
+
+	EXPECT(ioctl(ipc_channel_fd(ch), MSGC_INFO, &info) == 0);
+	for (unsigned int s = 0; s < streams; s++) {
+		const struct journal *j = &journal[s];
+
+		published += atomic_load(&j->published);
+		for (unsigned long n = 0; n < atomic_load(&j->begun); n++) {
+			const struct fate *fate = fate_of(s, n);
+			unsigned char how = atomic_load(&fate->how);
+
+			EXPECT(!now->attempts || atomic_load(&fate->taken) <= now->attempts + 1);
+			released += how & RELEASED ? 1 : 0;
+			perhaps += how == RELEASING;
+			lost += !how && n < atomic_load(&j->published);
+			unborn += !how && n >= atomic_load(&j->published);
+		}
+	}
+	EXPECT(now->attempts || !info.skipped);
+	if (info.skipped < lost || info.skipped > lost + perhaps + unborn)
+		FAIL("%lu are lost (and perhaps %lu more), %lu were given up", lost,
+		     perhaps + unborn, (unsigned long)info.skipped);
+	printf("# published %lu (and perhaps more) = released %lu (and perhaps %lu more)",
+	       published, released, perhaps);
+	printf(" + dropped %lu + held 0; redelivered %lu, returned %lu\n",
+	       (unsigned long)info.skipped, atomic_load(&shared->redelivered),
+	       atomic_load(&shared->returned));
 }
 
 static bool is_offered(void)
 {
 	struct ipc_options opt = {
 		.size = sizeof(opt), .delivery = now->delivery, .ring_max = RING,
-		.max_senders = 64,
+		.max_senders = 64, .max_attempts = now->attempts,
 	};
 	int err = ipc_create(NULL, &opt, &ch);
 
@@ -328,6 +441,7 @@ static void run(const struct delivery *delivery, uint64_t kills, unsigned int po
 	}
 	journal = shared_memory(most * sizeof(*journal));
 	drained = shared_memory(sizeof(*drained));
+	fates = is_balanced() ? shared_memory(most * LIFE * sizeof(*fates)) : NULL;
 	views = calloc(most, sizeof(*views));
 	for (unsigned int i = 0; i < now->receivers; i++)
 		start(i);
@@ -339,7 +453,11 @@ static void run(const struct delivery *delivery, uint64_t kills, unsigned int po
 	finish();
 	if (!atomic_load(&shared->failed))
 		check_nothing_is_left();
-	account();
+	if (is_balanced())
+		account_each();
+	else
+		account();
+	printf("# killed: %u receivers, %u senders\n", killed[0], killed[1]);
 	ipc_close(ch);
 	free(views);
 	if (atomic_load(&shared->failed))

@@ -28,7 +28,7 @@ struct shared {
 	atomic_ulong woke_senders;
 	atomic_ulong switches;		/* times that endpoints slept, but for pauses */
 	atomic_ulong attached;		/* endpoints that are there */
-	atomic_ulong received, missed, redelivered;
+	atomic_ulong received, missed, redelivered, returned;
 };
 
 extern struct shared *shared;
