@@ -74,7 +74,10 @@ static bool settled(struct msgc_txn *txn, int err)
 	return ret;
 }
 
-/* An outcome beats whatever else ends the wait, save INTERRUPT, which must not get lost. */
+/*
+ * An outcome beats whatever else ends the wait, save INTERRUPT, which must not get lost. Who was
+ * woken looks before it joins the queue again: most often it has no need to.
+ */
 static long wait_for_outcome(struct msgc_txn *txn, u64 until)
 {
 	struct msgc_endpoint *ep = txn->client;
@@ -84,15 +87,16 @@ static long wait_for_outcome(struct msgc_txn *txn, u64 until)
 
 	msgc_waiter_init(&waiter, MSGC_WAITS_OUTCOME, until);
 	waiter.txn = txn;
-	for (;;) {
+	do {
 		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);
-		done = settled(txn, err);
-		if (done || err)
+		done = settled(txn, 0);
+		if (done)
 			break;
 		err = msgc_may_sleep(ep, until);
 		if (!err)
 			schedule();
-	}
+		done = settled(txn, err);
+	} while (!done && !err);
 	finish_wait(&ep->wait, &waiter.entry);
 	return done && err != -EINTR ? txn->slot : err;
 }
@@ -230,7 +234,7 @@ static long receive(struct msgc_endpoint *server, u64 deadline)
 	long ret;
 
 	msgc_waiter_init(&waiter, MSGC_WAITS_CALL, deadline);
-	for (;;) {
+	do {
 		prepare_to_wait(&server->wait, &waiter.entry, TASK_INTERRUPTIBLE);
 		ret = try_receive(server);
 		if (ret != -EAGAIN)
@@ -239,7 +243,8 @@ static long receive(struct msgc_endpoint *server, u64 deadline)
 		if (ret)
 			break;
 		schedule();
-	}
+		ret = try_receive(server);	/* as in wait_for_outcome() */
+	} while (ret == -EAGAIN);
 	finish_wait(&server->wait, &waiter.entry);
 	return ret;
 }

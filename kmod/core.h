@@ -267,7 +267,8 @@ struct msgc_endpoint {
 struct msgc_waiter {			/* a thread that sleeps in a command, on its stack */
 	struct wait_queue_entry entry;	/* in endpoint->wait, whose lock guards the rest */
 	const struct msgc_txn *txn;	/* CALL: whose outcome */
-	u64 since, deadline;		/* since: coarse */
+	u64 deadline;
+	unsigned long since;		/* jiffies */
 	u16 what, events;		/* MSGC_WAITS_xxx; WAIT: the events */
 };
 

@@ -9,6 +9,7 @@
 #include <linux/ktime.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/pid.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -606,18 +607,18 @@ static const struct command {
 	unsigned int cmd, who;
 	long (*run)(struct msgc_endpoint *ep, union msgc_hot *arg);
 } commands[] = {
-	{ MSGC_WAIT,		ALL,	msgc_wait },
-	{ MSGC_KICK,		RING,	msgc_kick },
-	{ MSGC_REFUSE,		RING,	msgc_refuse },
-	{ MSGC_CLAIM,		RING_RECEIVER, msgc_claim },
-	{ MSGC_RETURN,		RING_RECEIVER, msgc_return },
-	{ MSGC_CALL,		CLIENT,	msgc_call },
-	{ MSGC_CANCEL,		CLIENT,	msgc_cancel },
-	{ MSGC_RECV,		SERVER,	msgc_recv },
-	{ MSGC_REPLY,		SERVER,	msgc_reply },
-	{ MSGC_REPLY_RECV,	SERVER,	msgc_reply_recv },
-	{ MSGC_INTERRUPT,	ALL,	endpoint_interrupt },
-	{ MSGC_DETACH,		ALL,	endpoint_detach },
+	[_IOC_NR(MSGC_WAIT)]	= { MSGC_WAIT,		ALL,	msgc_wait },
+	[_IOC_NR(MSGC_KICK)]	= { MSGC_KICK,		RING,	msgc_kick },
+	[_IOC_NR(MSGC_REFUSE)]	= { MSGC_REFUSE,	RING,	msgc_refuse },
+	[_IOC_NR(MSGC_CLAIM)]	= { MSGC_CLAIM,		RING_RECEIVER, msgc_claim },
+	[_IOC_NR(MSGC_RETURN)]	= { MSGC_RETURN,	RING_RECEIVER, msgc_return },
+	[_IOC_NR(MSGC_CALL)]	= { MSGC_CALL,		CLIENT,	msgc_call },
+	[_IOC_NR(MSGC_CANCEL)]	= { MSGC_CANCEL,	CLIENT,	msgc_cancel },
+	[_IOC_NR(MSGC_RECV)]	= { MSGC_RECV,		SERVER,	msgc_recv },
+	[_IOC_NR(MSGC_REPLY)]	= { MSGC_REPLY,		SERVER,	msgc_reply },
+	[_IOC_NR(MSGC_REPLY_RECV)] = { MSGC_REPLY_RECV,	SERVER,	msgc_reply_recv },
+	[_IOC_NR(MSGC_INTERRUPT)] = { MSGC_INTERRUPT,	ALL,	endpoint_interrupt },
+	[_IOC_NR(MSGC_DETACH)]	= { MSGC_DETACH,	ALL,	endpoint_detach },
 };
 
 static unsigned int who_is(const struct msgc_endpoint *ep)
@@ -629,12 +630,12 @@ static unsigned int who_is(const struct msgc_endpoint *ep)
 
 static const struct command *find_command(const struct msgc_endpoint *ep, unsigned int cmd)
 {
-	unsigned int i;
+	const struct command *c;
 
-	for (i = 0; i < ARRAY_SIZE(commands); i++)
-		if (commands[i].cmd == cmd)
-			return commands[i].who & who_is(ep) ? &commands[i] : NULL;
-	return NULL;
+	if (_IOC_NR(cmd) >= ARRAY_SIZE(commands))
+		return NULL;
+	c = &commands[array_index_nospec(_IOC_NR(cmd), ARRAY_SIZE(commands))];
+	return c->cmd == cmd && c->who & who_is(ep) ? c : NULL;
 }
 
 static bool takes_nothing(unsigned int cmd)

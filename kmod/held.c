@@ -114,7 +114,8 @@ static void fill_waiter(struct msgc_wait_row *row, const struct msgc_endpoint *e
 	row->prio = task->rt_priority;
 	row->what = waiter->what;
 	row->slot = waiter->txn ? waiter->txn->slot : waiter->events;
-	row->since_ns = msgc_deadline_to_user(waiter->since);
+	row->since_ns = msgc_deadline_to_user(ktime_get_ns() -
+					      jiffies64_to_nsecs(jiffies - waiter->since));
 	row->deadline = msgc_deadline_to_user(waiter->deadline);
 }
 

@@ -7,6 +7,7 @@
  * never cancelled before the endpoint's end. When it rings it marks itself idle and wakes
  * everybody; who is not overdue looks, and arms it again.
  */
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
 
@@ -50,7 +51,7 @@ void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline)
 	init_wait(&w->entry);
 	w->entry.func = wake_waiter;
 	w->txn = NULL;
-	w->since = ktime_get_coarse_ns();
+	w->since = jiffies;
 	w->deadline = deadline;
 	w->what = what;
 	w->events = 0;
