@@ -10,9 +10,11 @@
  *	   +-------- walk->given ---------+
  *
  * The head is the first record that was given out and is not finished; what is finished behind it
- * needs no memory. Who dies, or RETURNs, gives back; that goes first, so there is never more given
- * out and not finished than living receivers have entries, but for senders whom a receiver
- * refused; against those who do that on purpose there is a limit (too_much_back).
+ * needs no memory. Who dies, or RETURNs, gives back; of its sender that goes first. So a new record
+ * goes only to one who finds nothing given back: of a sender there is never more given out and not
+ * finished than receivers have entries, and the sender pays for that much (most_given). Among
+ * senders it goes by turns, also of what was given back: one whose records come back for ever holds
+ * up nobody else's, whether it is refused by all or its records are returned by all.
  *
  * Sleeping and waking are ring.c's picture. CLAIM sleeps, and KICK and RETURN assign records to
  * the sleepers, until records or sleepers run out (models assign, balanced): a receiver that is
@@ -184,35 +186,6 @@ static bool has_back(const struct msgc_endpoint *receiver, const struct msgc_end
 	       (sender->walk->ended || !is_refused(receiver, sender));
 }
 
-/* Of this sender, or of any. */
-static struct msgc_given *find_back(const struct msgc_endpoint *receiver,
-				    struct msgc_endpoint *only)
-{
-	struct msgc_endpoint *sender = only ?: first_sender(receiver->ch);
-
-	if (!receiver->ch->nr_back)
-		return NULL;
-	for (; sender; sender = only ? NULL : next_sender(sender))
-		if (has_back(receiver, sender))
-			return list_first_entry(&sender->walk->back, struct msgc_given, back);
-	return NULL;
-}
-
-static struct msgc_endpoint *find_fresh(const struct msgc_endpoint *receiver,
-					struct msgc_endpoint *only, u32 *span, u32 *budget)
-{
-	if (!only)
-		return msgc_walk_turn(receiver, span, budget);
-	*span = is_refused(receiver, only) ? 0 : msgc_walk_next(only, budget);
-	return *span ? only : NULL;
-}
-
-/* Only by those who refuse senders, claim others' records and die. */
-static bool too_much_back(const struct msgc_channel *ch)
-{
-	return ch->nr_back >= MSGC_CLAIMS * ch->par.max_receivers;
-}
-
 static struct msgc_given *get_spare(struct msgc_claimer *c)
 {
 	struct msgc_given *given = list_first_entry(&c->spare, struct msgc_given, node);
@@ -224,11 +197,8 @@ static struct msgc_given *get_spare(struct msgc_claimer *c)
 /* It stays where it is among the sender's, and brings its own memory. */
 static void give_again(struct msgc_claimer *c, struct msgc_given *given)
 {
-	struct msgc_channel *ch = c->ep->ch;
-
 	list_del(&given->back);
-	ch->nr_back--;
-	ch->redelivered += given->span;
+	c->ep->ch->redelivered += given->span;
 	kfree(get_spare(c));
 	hold(c, given);
 }
@@ -243,31 +213,52 @@ static void give_fresh(struct msgc_claimer *c, struct msgc_endpoint *sender, u32
 	given->span = span;
 	given->attempts = 0;
 	list_add_tail(&given->node, &walk->given);
-	msgc_walk_pass(sender, span);
+	walk->cursor += span;
 	hold(c, given);
+}
+
+/* What claimable_from() says is there, but for PADs and what is no record. */
+static bool give_from(struct msgc_claimer *c, struct msgc_endpoint *sender, u32 *budget)
+{
+	struct msgc_given *given;
+	u32 span;
+
+	if (has_back(c->ep, sender)) {
+		given = list_first_entry(&sender->walk->back, struct msgc_given, back);
+		span = given->span;
+		(*budget)--;
+		give_again(c, given);
+	} else {
+		span = is_refused(c->ep, sender) ? 0 : msgc_walk_next(sender, budget);
+		if (!span)
+			return false;
+		give_fresh(c, sender, span);
+	}
+	msgc_turn_used(sender, span);
+	return true;
+}
+
+static bool give_in_turn(struct msgc_claimer *c, u32 *budget)
+{
+	struct msgc_endpoint *first = msgc_turn_first(c->ep->ch), *sender = first;
+
+	if (!first)
+		return false;
+	do {
+		if (give_from(c, sender, budget))
+			return true;
+		sender = msgc_turn_next(sender);	/* also of who has nothing but PADs */
+	} while (*budget && sender != first);
+	return false;
 }
 
 /* One record for this receiver, of one sender or of any, if there is one and the budget lasts. */
 static bool give_one(struct msgc_claimer *c, struct msgc_endpoint *only, u32 *budget)
 {
-	struct msgc_endpoint *sender;
-	struct msgc_given *given;
-	u32 span;
-
 	if (!*budget || c->got >= c->want || !free_entries(c))
 		return false;
-	given = find_back(c->ep, only);
-	if (given) {
-		(*budget)--;
-		give_again(c, given);
-	} else {
-		if (too_much_back(c->ep->ch))
-			return false;
-		sender = find_fresh(c->ep, only, &span, budget);
-		if (!sender)
-			return false;
-		give_fresh(c, sender, span);
-	}
+	if (!(only ? give_from(c, only, budget) : give_in_turn(c, budget)))
+		return false;
 	c->got++;
 	return true;
 }
@@ -424,7 +415,6 @@ static void give_back(struct msgc_endpoint *sender, struct msgc_claimer *c,
 			given->attempts += given->attempts < U16_MAX;
 			list_add(&given->back, below);
 			below = &given->back;
-			ch->nr_back++;
 		}
 	}
 	msgc_walk_publish_head(sender);
@@ -457,10 +447,8 @@ void msgc_claims_forget(struct msgc_endpoint *sender)
 	list_for_each_entry_safe(given, next, &sender->walk->given, node) {
 		list_del_init(&given->node);
 		given->sender = NULL;
-		if (given->holder)
-			continue;
-		sender->ch->nr_back--;
-		kfree(given);
+		if (!given->holder)
+			kfree(given);
 	}
 	INIT_LIST_HEAD(&sender->walk->back);
 }
@@ -678,9 +666,22 @@ long msgc_return(struct msgc_endpoint *ep, union msgc_hot *arg)
 
 /* ---- attaching ---- */
 
+/* Of one sender's records, at a time. */
+static u64 most_given(const struct msgc_endpoint *sender)
+{
+	u64 entries = (u64)MSGC_CLAIMS * sender->ch->par.max_receivers;
+
+	return min(entries, sender->area[MSGC_DATA].size / 2 / MSGC_ALIGN);
+}
+
+/* A receiver pays for what it holds, a sender for what may be given back of its. */
 u64 msgc_claims_bytes(const struct msgc_endpoint *ep)
 {
-	return msgc_is_claimer(ep) ? ep->nr_holds * sizeof(struct msgc_given) : 0;
+	u64 nr = msgc_is_claimer(ep) ? ep->nr_holds : 0;
+
+	if (ep->ch->par.delivery == MSGC_BALANCED && msgc_is_sender(ep))
+		nr = most_given(ep);
+	return nr * sizeof(struct msgc_given);
 }
 
 static int init_sender(struct msgc_endpoint *ep)

@@ -60,7 +60,8 @@ static inline bool is_refused(const struct msgc_endpoint *receiver,
 /* ---- walk.c ---- */
 void msgc_walk_publish_head(struct msgc_endpoint *sender);
 u32 msgc_walk_next(struct msgc_endpoint *sender, u32 *budget);
-struct msgc_endpoint *msgc_walk_turn(const struct msgc_endpoint *receiver, u32 *span, u32 *budget);
-void msgc_walk_pass(struct msgc_endpoint *sender, u32 span);
+struct msgc_endpoint *msgc_turn_first(struct msgc_channel *ch);
+struct msgc_endpoint *msgc_turn_next(const struct msgc_endpoint *sender);
+void msgc_turn_used(const struct msgc_endpoint *sender, u32 span);
 
 #endif

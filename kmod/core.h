@@ -160,7 +160,6 @@ struct msgc_channel {
 	bool changed;			/* by a refusal, a promotion: nobody has been told yet */
 	/* balanced: see claim.c, walk.c */
 	struct list_head claiming;	/* claimers that sleep in CLAIM */
-	u32 nr_back;			/* records given back and not given out again */
 	u32 turn;			/* index of the sender whose turn it is */
 	u32 turn_records;
 	s64 turn_bytes;

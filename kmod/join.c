@@ -200,8 +200,9 @@ static void sender_gone(struct msgc_endpoint *sender)
 	/* With its pair refused the head known here may be an old one. */
 	u64 head = sender->walk ? msgc_walk_cursor(sender) :
 				  max(msgc_ring_head(sender), low_of(sender, tail));
+	u64 most = sender->walk ? size - (head - sender->line->head) : size;
 	struct msgc_status *st = sender->ch->st;
-	u64 end = tail < head ? head : head + min(tail - head, size);
+	u64 end = tail < head ? head : head + min(tail - head, most);
 
 	if (msgc_walk_ended(sender))
 		end = head;

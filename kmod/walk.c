@@ -64,10 +64,8 @@ static void end_of_sender(struct msgc_endpoint *sender)
 
 static bool tail_is_wrong(const struct msgc_endpoint *sender, u64 tail)
 {
-	const struct msgc_walk *walk = sender->walk;
-
-	return tail % MSGC_ALIGN || tail < walk->tail_seen ||
-	       tail - walk->cursor > msgc_region_bytes(&sender->data);
+	return tail % MSGC_ALIGN || tail < sender->walk->tail_seen ||
+	       tail - sender->line->head > msgc_region_bytes(&sender->data);
 }
 
 /* The first half of a header, read once. At a multiple of 32: within one page. */
@@ -141,38 +139,28 @@ static struct msgc_endpoint *at_turn(struct msgc_channel *ch)
 	return sender;
 }
 
-static struct msgc_endpoint *next_turn(struct msgc_channel *ch, const struct msgc_endpoint *sender)
+/* Who comes after this one, which may be this one. */
+struct msgc_endpoint *msgc_turn_next(const struct msgc_endpoint *sender)
 {
-	new_turn(ch, sender->index + 1);
-	return at_turn(ch);
+	new_turn(sender->ch, sender->index + 1);
+	return at_turn(sender->ch);
 }
 
-/* The sender of the next record that was never given out, for this receiver. */
-struct msgc_endpoint *msgc_walk_turn(const struct msgc_endpoint *receiver, u32 *span, u32 *budget)
+/* NULL: there are no senders. */
+struct msgc_endpoint *msgc_turn_first(struct msgc_channel *ch)
 {
-	struct msgc_channel *ch = receiver->ch;
-	struct msgc_endpoint *first = at_turn(ch), *sender;
+	struct msgc_endpoint *sender = at_turn(ch);
 
-	if (first && (!ch->turn_records || ch->turn_bytes <= 0))
-		first = next_turn(ch, first);
-	sender = first;
-	if (!sender)
-		return NULL;
-	do {
-		*span = is_refused(receiver, sender) ? 0 : msgc_walk_next(sender, budget);
-		if (*span)
-			return sender;
-		sender = next_turn(ch, sender);	/* also of who has nothing but PADs */
-	} while (*budget && sender != first);
-	return NULL;
+	if (sender && (!ch->turn_records || ch->turn_bytes <= 0))
+		return msgc_turn_next(sender);
+	return sender;
 }
 
-/* The record at the cursor is given out. */
-void msgc_walk_pass(struct msgc_endpoint *sender, u32 span)
+/* A record of it was given out. */
+void msgc_turn_used(const struct msgc_endpoint *sender, u32 span)
 {
 	struct msgc_channel *ch = sender->ch;
 
-	sender->walk->cursor += span;
 	if (sender->index == ch->turn) {
 		ch->turn_records -= !!ch->turn_records;
 		ch->turn_bytes -= span;

@@ -700,6 +700,108 @@ TEST_F(claim, returned)
 	EXPECT_EQ(2, entry(&self->r, 1)->attempts);
 }
 
+/* All of its records are claimed and given back by one who refuses it then. */
+static long leave_back(struct ep *s, struct ep *r, int n)
+{
+	struct msgc_refuse ref = { .peer = s->at.id };
+	long err = claim(r, n, 0, MSGC_NOW) != n;
+
+	err = cmd(r->fd, MSGC_REFUSE, &ref) ?: err;
+	for (int i = 0; i < n; i++)
+		err = give_back(r, entry(r, i)->id) ?: err;
+	return err;
+}
+
+/*
+ * As many as receivers have entries were given back, and nobody takes them: the others' records go
+ * on, also to sleepers, and who is told that there is something gets it.
+ */
+TEST(back_of_the_refused)
+{
+	int chan = create_private(BALANCED(.max_receivers = 2));
+	struct msgc_claim c = { .n = 1, .deadline = MSGC_FOREVER };
+	struct ep bad[3], good, r, honest;
+	struct runner run;
+
+	ASSERT_EQ(0, receiver(&r, chan, 0));
+	ASSERT_EQ(0, receiver(&honest, chan, 0));
+	for (int i = 0; i < 3; i++) {
+		struct msgc_refuse ref = { 0 };
+
+		ASSERT_EQ(0, ep_sender(&bad[i], chan));
+		ref.peer = bad[i].at.id;
+		ASSERT_EQ(0, cmd(honest.fd, MSGC_REFUSE, &ref));
+		put_many(&bad[i], MSGC_CLAIMS);
+		publish(&bad[i]);
+		ASSERT_EQ(0, leave_back(&bad[i], &r, MSGC_CLAIMS));
+	}
+	ASSERT_EQ(0, ep_sender(&good, chan));
+	EXPECT_EQ(0, poll_now(honest.fd, POLLIN));
+	ASSERT_TRUE(runner_start(&run, honest.fd, MSGC_CLAIM, &c));
+	tx_send(&good, 1, NULL, 0);
+	EXPECT_EQ(1, runner_end(&run));
+	tx_send(&good, 2, NULL, 0);
+	EXPECT_EQ(POLLIN, poll_now(honest.fd, POLLIN));
+	EXPECT_EQ(1, claim(&honest, 64, 1, MSGC_NOW));
+	EXPECT_EQ(good.at.id, entry(&honest, __builtin_ctzll(held(&honest)))->sender);
+	/* Its successor, who refuses nobody, gets them all. */
+	ep_close(&honest);
+	ASSERT_EQ(0, receiver(&honest, chan, 0));
+	EXPECT_EQ(64, claim(&honest, 64, 0, MSGC_NOW));
+	EXPECT_EQ(64, claim(&honest, 64, ~0ULL, MSGC_NOW));
+	EXPECT_EQ(64, claim(&honest, 64, ~0ULL, MSGC_NOW));
+	EXPECT_EQ(1, claim(&honest, 64, ~0ULL, MSGC_NOW));
+	EXPECT_EQ(-EAGAIN, claim(&honest, 64, ~0ULL, MSGC_NOW));
+	for (int i = 0; i < 3; i++)
+		ep_close(&bad[i]);
+	ep_close(&good);
+	ep_close(&honest);
+	ep_close(&r);
+	close(chan);
+}
+
+/* One message that is returned each time comes back for ever; what others send comes in its turn. */
+TEST_F(claim, returned_for_ever)
+{
+	int again = 0, others = 0;
+	struct ep other;
+
+	ASSERT_EQ(0, ep_sender(&other, self->chan));
+	put_many(&self->s, 1);
+	publish(&self->s);
+	put_many(&other, 10);
+	publish(&other);
+	for (int i = 0; i < 200; i++) {
+		long n = claim(&self->r, 1, 0, MSGC_NOW);
+
+		if (n != 1 && variant->attempts)
+			break;
+		ASSERT_EQ(1, n);
+		if (entry(&self->r, 0)->sender == other.at.id) {
+			others++;
+			claim(&self->r, 0, 1, MSGC_NOW);
+		} else {
+			again++;
+			ASSERT_EQ(0, give_back(&self->r, entry(&self->r, 0)->id));
+		}
+	}
+	EXPECT_EQ(10, others);
+	EXPECT_EQ(variant->attempts ? 3 : 190, again);
+	ep_close(&other);
+}
+
+/* Its tail may not run ahead of the head by more than its ring: that bounds what is given out. */
+TEST_F(claim, overwrites)
+{
+	put_many(&self->s, 2048);
+	publish(&self->s);
+	ASSERT_EQ(2, claim(&self->r, 2, 0, MSGC_NOW));
+	EXPECT_EQ(1, claim(&self->r, 1, 2, MSGC_NOW));
+	put_many(&self->s, 1);
+	publish(&self->s);
+	EXPECT_EQ(-EPROTO, claim(&self->r, 1, 0, MSGC_NOW));
+}
+
 TEST_F(claim, dead_senders_ring)
 {
 	__u32 id = self->s.at.id;
