@@ -104,6 +104,8 @@ static int check_create(struct msgc_create *par)
 	if (par->zero || (par->perm & ~0777) || check_name(par->name) ||
 	    (!par->name[0] && (par->flags & MSGC_PERSISTENT)))
 		return -EINVAL;
+	if (par->max_attempts > MSGC_ATTEMPTS)	/* the counters stay there: it would never be */
+		return -EINVAL;
 	switch (par->mode) {
 	case 0:
 		return -EINVAL;

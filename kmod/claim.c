@@ -412,7 +412,7 @@ static void give_back(struct msgc_endpoint *sender, struct msgc_claimer *c,
 				kfree(given);
 				continue;
 			}
-			given->attempts += given->attempts < U16_MAX;
+			given->attempts += given->attempts < MSGC_ATTEMPTS;
 			list_add(&given->back, below);
 			below = &given->back;
 		}

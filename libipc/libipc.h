@@ -159,7 +159,10 @@ struct ipc_options {
 	uint32_t flags;		/* IPC_PERSISTENT and others */
 	uint32_t max_senders;	/* senders or clients at a time: 64, at most 1,024 */
 	uint32_t max_receivers;	/* 8, at most 64; servers: 1, with IPC_MANY_SERVERS 8 */
-	/* IPC_REDELIVER, IPC_BALANCED: how many may die holding one call or message; any number */
+	/*
+	 * IPC_REDELIVER, IPC_BALANCED: how many may die holding one call or message, at most
+	 * 65,535; any number
+	 */
 	uint32_t max_attempts;
 	uint32_t perm;		/* as of chmod(2), r to receive, w to send: 0600 */
 	uint64_t ring_max;	/* ring: the largest a sender may bring, 1 MiB; at most 1 GiB */

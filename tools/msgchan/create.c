@@ -115,9 +115,9 @@ static void owner_arg(struct ipc_options *o, char *text)
 }
 
 /* A 0 would be the default, which is not what was meant. */
-static uint32_t limit_arg(const char *option, const char *text)
+static uint32_t limit_arg(const char *option, const char *text, uint32_t most)
 {
-	uint32_t n = (uint32_t)number_arg(option, text, UINT32_MAX);
+	uint32_t n = (uint32_t)number_arg(option, text, most);
 
 	if (!n)
 		exit(usage("%s: at least 1", option));
@@ -146,10 +146,10 @@ static bool option(struct ipc_options *o, int c)
 		owner_arg(o, optarg);
 		return true;
 	case O_SENDERS:
-		o->max_senders = limit_arg("--senders", optarg);
+		o->max_senders = limit_arg("--senders", optarg, UINT32_MAX);
 		return true;
 	case O_RECEIVERS:
-		o->max_receivers = limit_arg("--receivers", optarg);
+		o->max_receivers = limit_arg("--receivers", optarg, UINT32_MAX);
 		return true;
 	case O_PERSISTENT:
 		return true;
@@ -163,7 +163,7 @@ static bool option(struct ipc_options *o, int c)
 		o->ring_max = room_arg("--ring", optarg);
 		return true;
 	case O_SLOTS:
-		o->slots = limit_arg("--slots", optarg);
+		o->slots = limit_arg("--slots", optarg, UINT32_MAX);
 		return true;
 	case O_REQUEST:
 		o->request = room_arg("--request-size", optarg);
@@ -178,7 +178,7 @@ static bool option(struct ipc_options *o, int c)
 		o->flags |= IPC_REDELIVER;
 		return true;
 	case O_ATTEMPTS:
-		o->max_attempts = limit_arg("--max-attempts", optarg);
+		o->max_attempts = limit_arg("--max-attempts", optarg, UINT16_MAX);
 		return true;
 	default:
 		return false;

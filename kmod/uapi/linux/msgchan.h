@@ -30,6 +30,7 @@
 #define MSGC_SLOTS	64	/* most calls in flight of a client */
 #define MSGC_HELD	1024	/* most calls a server endpoint may hold */
 #define MSGC_CLAIMS	64	/* most records a balanced receiver may hold */
+#define MSGC_ATTEMPTS	65535	/* most max_attempts: what is counted */
 #define MSGC_FDS	8	/* most files with a call or reply (later) */
 #define MSGC_ALIGN	32	/* records and positions in a ring */
 
@@ -141,7 +142,10 @@ struct msgc_create {
 	/* uid, gid: ~0 the caller's; perm: as chmod(2), at most 0777 */
 	__u32 uid, gid, perm, zero;
 	__u32 max_senders, max_receivers;
-	/* REDELIVER, BALANCED: so many may die holding it, or RETURN it; 0: any number */
+	/*
+	 * REDELIVER, BALANCED: so many may die holding it, or RETURN it, at most MSGC_ATTEMPTS;
+	 * 0: any number
+	 */
 	__u32 max_attempts;
 	__u32 slots;				/* rendezvous: calls in flight per client */
 	/* ring: the largest ring; rounded up to a power of two */
