@@ -455,17 +455,23 @@ void msgc_claims_forget(struct msgc_endpoint *sender)
 
 /* ---- CLAIM, RETURN ---- */
 
-/* Releases, and says that one CLAIM runs. */
+/*
+ * Releases, and says that one CLAIM runs. While another does, what it was given may have a bit that
+ * was meant for the entry before: only that one's thread knows.
+ */
 static int begin_locked(struct msgc_claimer *c, u32 n)
 {
 	if (c->ep->dead)
 		return -ESHUTDOWN;
 	if (c->busy)
+		collect(c);
+	else
+		release(c, READ_ONCE(own_of(c->ep)->released));
+	if (!n)
+		return 0;
+	if (c->busy || !free_entries(c))
 		return -EBUSY;
-	release(c, READ_ONCE(own_of(c->ep)->released));
-	if (n && !free_entries(c))
-		return -EBUSY;
-	c->busy = n;
+	c->busy = true;
 	c->want = n;
 	c->got = 0;
 	return 0;

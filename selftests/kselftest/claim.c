@@ -612,6 +612,28 @@ TEST_F(claim, stale_bits)
 	EXPECT_EQ(0x100, held(&self->r));
 }
 
+/* Beside a CLAIM that sleeps another thread releases; a second one that claims is refused. */
+TEST_F(claim, release_beside_a_sleeper)
+{
+	struct msgc_claim c = { .n = 1, .deadline = MSGC_FOREVER };
+	struct runner run;
+
+	put_many(&self->s, 2);
+	publish(&self->s);
+	ASSERT_EQ(2, claim(&self->r, 2, 0, MSGC_NOW));
+	ASSERT_TRUE(runner_start(&run, self->r.fd, MSGC_CLAIM, &c));
+	EXPECT_EQ(0, claim(&self->r, 0, 1, MSGC_NOW));
+	EXPECT_EQ(32, head(&self->s));
+	EXPECT_EQ(2, held(&self->r));
+	EXPECT_EQ(-EBUSY, claim(&self->r, 1, 2, MSGC_NOW));
+	EXPECT_EQ(64, head(&self->s));
+	EXPECT_EQ(0, held(&self->r));
+	EXPECT_FALSE(run.done);
+	tx_send(&self->s, 7, NULL, 0);
+	EXPECT_EQ(1, runner_end(&run));
+	EXPECT_EQ(7, type_of(&self->r, __builtin_ctzll(held(&self->r))));
+}
+
 /* ---- deaths ---- */
 
 TEST_F(claim, death_gives_back)
@@ -760,7 +782,7 @@ TEST(back_of_the_refused)
 	close(chan);
 }
 
-/* One message that is returned each time comes back for ever; what others send comes in its turn. */
+/* A message that is returned each time comes back for ever; what others send has its turns. */
 TEST_F(claim, returned_for_ever)
 {
 	int again = 0, others = 0;
@@ -996,6 +1018,34 @@ TEST_F(claim, stopped_sleeper)
 	kill(kid.pid, SIGCONT);
 	EXPECT_EQ(1, hear(kid.sk));
 	EXPECT_EQ(0, kid_end(&kid, 0));
+}
+
+/*
+ * It has been given the one entry, whose bit still stands for the record before, and does not know
+ * yet: a release beside it is not of what it was given.
+ */
+TEST_F(claim, release_beside_a_chosen)
+{
+	struct msgc_claim c = { .n = 1, .deadline = MSGC_FOREVER }, none = { .n = 0 };
+	struct runner run;
+	struct ep one;
+
+	one_cpu();
+	ASSERT_EQ(0, receiver(&one, self->chan, 1));
+	put_many(&self->s, 1);
+	publish(&self->s);
+	ASSERT_EQ(1, claim(&one, 1, 0, MSGC_NOW));
+	WRITE_ONCE(ep_own(&one)->released, 1);
+	ASSERT_TRUE(runner_start(&run, one.fd, MSGC_CLAIM, &c));
+	EXPECT_EQ(32, head(&self->s));
+	realtime(true);
+	tx_send(&self->s, 7, NULL, 0);
+	EXPECT_EQ(0, cmd(one.fd, MSGC_CLAIM, &none));
+	realtime(false);
+	EXPECT_EQ(1, runner_end(&run));
+	EXPECT_EQ(1, held(&one));
+	EXPECT_EQ(32, head(&self->s));
+	ep_close(&one);
 }
 
 TEST_F(claim, killed_sleeper)

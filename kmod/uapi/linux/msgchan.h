@@ -341,13 +341,16 @@ struct msgc_reply { __aligned_u64 call; __u32 len; __s32 status; };
 /*
  * CLAIM, a balanced receiver's -> how many records were claimed now, at most n: the new bits of
  * msgc_claims.held. First it releases what msgc_own.released says, also if it fails then; n 0:
- * only that, -> 0. It waits for the first one only. EBUSY: all entries are held; or another thread
- * is in it. EPIPE: there were senders, all have left, nothing is left to claim. EPROTO: since the
- * last CLAIM a sender's ring was found to be none; its line.receivers lacks the bit. EAGAIN,
- * ETIMEDOUT, EINTR.
+ * only that, -> 0, also beside a thread that waits here. It waits for the first one only. EBUSY:
+ * all entries are held; or another thread is in it. EPIPE: there were senders, all have left,
+ * nothing is left to claim. EPROTO: since the last CLAIM a sender's ring was found to be none; its
+ * line.receivers lacks the bit. EAGAIN, ETIMEDOUT, EINTR.
  */
 struct msgc_claim { __u32 n, flags; __aligned_u64 deadline; };
-/* RETURN -> 0: an entry goes to who claims next, with attempts + 1. ENOENT: it is not held. */
+/*
+ * RETURN -> 0: an entry goes to who claims of its sender next, with attempts + 1. ENOENT: it is not
+ * held.
+ */
 struct msgc_return { __aligned_u64 id; __u32 flags, zero; };
 
 #define MSGC_IOC	0xBC
@@ -421,8 +424,9 @@ struct msgc_own {
 	__aligned_u64 seen;		/* generation handled: PRI while it differs */
 	/*
 	 * balanced receiver: bit e, entry e is released. Read by CLAIM, which ignores bits of free
-	 * entries; clear them after it. Also read when a sender goes to sleep for space, but for
-	 * bits that were set when the entry was given and not seen clear since
+	 * entries; clear them after it. Also read when a sender goes to sleep for space, or by
+	 * CLAIM beside another, but for bits that were set when the entry was given and not seen
+	 * clear since
 	 */
 	__aligned_u64 released;
 	/* server: of REPLY_RECV's receive half, read once when it begins */
