@@ -38,6 +38,15 @@ syscalls()
 		| length > 0 and all(.[]; $3)" "$dir/counts"
 }
 
+# switches TRANSPORT FILTER: of a round trip on one CPU; a few more are of others' making
+switches()
+{
+	jq -se --arg t "$1" "
+		[.[] | select(.transport == \$t and .placement == \"same-cpu\"
+			and .metric == \"switches\") | .value]
+		| length > 0 and all(.[]; $2)" "$dir/times"
+}
+
 check 'nothing is lost, twice or corrupt' into "$dir/times" "$dir/bench" -q
 check 'nor while system calls are counted' into "$dir/counts" "$dir/bench" -q -s
 for file in times counts; do
@@ -48,6 +57,8 @@ for file in times counts; do
 		and .samples > 0 and (.placement == "same-cpu" or .placement == "two-cpus")'
 done
 check 'a round trip by pipe is four system calls' syscalls rtt pipe '. == 4'
+check 'a call and its answer are two' syscalls rtt msgchan-rendezvous '. == 2'
+check 'and two context switches on one CPU' switches msgchan-rendezvous '. >= 1.9 and . < 3'
 check 'a message by seqpacket is two' syscalls stream unix-seqpacket '. == 2'
 check 'a polled round trip is none' syscalls rtt msgchan-ring-polled '. == 0'
 check 'a polled message is none' syscalls stream msgchan-ring-polled '. == 0'

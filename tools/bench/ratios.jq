@@ -51,6 +51,7 @@ def print:
 
 .environment as $env | .records as $r
 | ("msgchan-ring") as $ring | ("msgchan-ring-polled") as $polled
+| ("msgchan-rendezvous") as $call
 | def stream($t; $size; $batch): two("stream"; $size; $batch; $t; "msgs_per_s");
   def rtt($t): two("rtt"; 64; 1; $t; "ns_p50");
   [
@@ -72,6 +73,14 @@ def print:
 	line("  the same in instructions";
 		ratio($r; one("rtt"; 64; 1; $ring; "instructions");
 			one("rtt"; 64; 1; "eventfd-shm"; "instructions")); "<="; 1),
+	({ "pipe": 0.8, "unix-seqpacket": 0.58, "eventfd-shm": 0.95 } | to_entries[]
+	| line("a call and its answer, 64 B, one CPU, instructions: \(.key)";
+		ratio($r; one("rtt"; 64; 1; $call; "instructions");
+			one("rtt"; 64; 1; .key; "instructions")); "<="; .value)),
+	line("system calls of a call and its answer";
+		figure($r; one("rtt"; 64; 1; $call; "syscalls")); "<="; 2),
+	line("context switches of it, on one CPU";
+		figure($r; one("rtt"; 64; 1; $call; "switches")); "<="; 2.01),
 	line("system calls per message, ring polled, one way, batches of 32";
 		figure($r; two("stream"; 64; 32; $polled; "syscalls")); "<="; 0),
 	line("system calls per round trip, ring polled";
