@@ -101,6 +101,18 @@ static long wait_for_outcome(struct msgc_txn *txn, u64 until)
 	return done && err != -EINTR ? txn->slot : err;
 }
 
+/*
+ * A server that was woken on this CPU may run first: most often it has answered before we come back,
+ * and nobody needs to put us to sleep and wake us.
+ */
+static bool served_meanwhile(struct msgc_txn *txn)
+{
+	if (!need_resched())
+		return false;
+	cond_resched();
+	return settled(txn, 0);
+}
+
 static int check_call(const struct msgc_channel *ch, const struct msgc_call *call)
 {
 	if (call->flags & ~CALL_FLAGS)
@@ -146,7 +158,7 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 		msgc_timer_arm(ep, until);	/* for those who poll */
 		return 0;
 	}
-	ret = wait_for_outcome(txn, until);
+	ret = served_meanwhile(txn) ? txn->slot : wait_for_outcome(txn, until);
 	if (ret == -ERESTARTSYS || ret == -EINTR)
 		call->flags |= MSGC_RESUME;
 	return ret;
