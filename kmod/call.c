@@ -102,8 +102,8 @@ static long wait_for_outcome(struct msgc_txn *txn, u64 until)
 }
 
 /*
- * A server that was woken on this CPU may run first: most often it has answered before we come back,
- * and nobody needs to put us to sleep and wake us.
+ * A server that was woken on this CPU may run first: most often it has answered before we come
+ * back, and nobody needs to put us to sleep and wake us.
  */
 static bool served_meanwhile(struct msgc_txn *txn)
 {
