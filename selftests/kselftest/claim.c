@@ -309,6 +309,37 @@ TEST_F(claim, pads_for_ever)
 	pthread_join(t, NULL);
 }
 
+static void fill_with_pads(struct ep *s)
+{
+	while (s->tail < s->at.ring)
+		put_pad(s);
+	publish(s);
+}
+
+/* A section of the lock's worth of them, then it is the next one's turn. */
+TEST_F(claim, pads_keep_no_turn)
+{
+	struct ep other;
+
+	ASSERT_EQ(0, ep_sender(&other, self->chan));
+	fill_with_pads(&self->s);
+	tx_send(&other, 7, NULL, 0);
+	EXPECT_EQ(1, claim(&self->r, 1, 0, MSGC_NOW));
+	EXPECT_EQ(7, type_of(&self->r, 0));
+	EXPECT_GT(PAGE, head(&self->s));
+	ep_close(&other);
+}
+
+/* Who has something does not walk over all of them for a whole batch. */
+TEST_F(claim, pads_keep_nobody_who_has)
+{
+	put_many(&self->s, 1);
+	fill_with_pads(&self->s);
+	EXPECT_EQ(1, claim(&self->r, 2, 0, MSGC_NOW));
+	EXPECT_EQ(0, claim(&self->r, 0, 1, MSGC_NOW));	/* the head is where the walk is */
+	EXPECT_GT(PAGE, head(&self->s));
+}
+
 TEST_F(claim, fair)
 {
 	struct ep other;
@@ -1099,6 +1130,87 @@ TEST_F(claim, full_poller)
 	EXPECT_EQ(0, claim(&one, 0, 1, MSGC_NOW));
 	EXPECT_EQ(MSGC_IN, runner_end(&run));
 	EXPECT_EQ(1, claim(&one, 1, 0, MSGC_NOW));
+	ep_close(&one);
+}
+
+/* An entry that was given back is free again: its owner wants to hear of what comes then. */
+TEST_F(claim, return_arms_the_poller)
+{
+	struct msgc_wait w = { .events = MSGC_IN, .kick = -1, .deadline = MSGC_FOREVER };
+	struct msgc_claim c = { .n = 1, .deadline = MSGC_FOREVER };
+	struct runner poller, sleeper;
+	struct ep one;
+
+	ASSERT_EQ(0, receiver(&one, self->chan, 1));
+	put_many(&self->s, 1);
+	publish(&self->s);
+	ASSERT_EQ(1, claim(&one, 1, 0, MSGC_NOW));
+	ASSERT_TRUE(runner_start(&poller, one.fd, MSGC_WAIT, &w));
+	ASSERT_TRUE(runner_start(&sleeper, self->r2.fd, MSGC_CLAIM, &c));
+	EXPECT_EQ(0, give_back(&one, entry(&one, 0)->id));
+	EXPECT_EQ(1, runner_end(&sleeper));		/* it is given to this one */
+	EXPECT_FALSE(poller.done);
+	tx_send(&self->s, 1, NULL, 0);
+	EXPECT_EQ(MSGC_IN, runner_end(&poller));
+	EXPECT_EQ(1, claim(&one, 1, 0, MSGC_NOW));
+	ep_close(&one);
+}
+
+/* The walk for a batch is interrupted; what it has comes first, and the next wait hears of it. */
+TEST_F(claim, interrupt_is_told_later)
+{
+	put_many(&self->s, 40);
+	publish(&self->s);
+	EXPECT_EQ(0, none(self->r.fd, MSGC_INTERRUPT));
+	EXPECT_EQ(32, claim(&self->r, 64, 0, MSGC_NOW));
+	EXPECT_EQ(8, claim(&self->r, 64, ~0ULL, MSGC_NOW));
+	EXPECT_EQ(-EINTR, claim(&self->r, 64, ~0ULL, MSGC_NOW));
+	EXPECT_EQ(-EAGAIN, claim(&self->r, 64, 0, MSGC_NOW));
+}
+
+/* The same of a sender that ends when a sleeper has just been given another's record. */
+TEST_F(claim, accusation_is_told_later)
+{
+	struct msgc_claim c = { .n = 8, .deadline = MSGC_FOREVER };
+	struct runner run;
+	struct ep other;
+
+	ASSERT_EQ(0, ep_sender(&other, self->chan));
+	one_cpu();				/* the sleeper's too */
+	ASSERT_TRUE(runner_start(&run, self->r.fd, MSGC_CLAIM, &c));
+	realtime(true);
+	tx_send(&other, 7, NULL, 0);
+	put_header(&self->s, 0, 0, 0);
+	self->s.tail = 32;
+	publish(&self->s);
+	/* The sleeper was given one and wants no more: this one finds what is no record. */
+	EXPECT_EQ(-EPROTO, claim(&self->r2, 1, 0, MSGC_NOW));
+	realtime(false);
+	EXPECT_EQ(1, runner_end(&run));
+	EXPECT_EQ(7, type_of(&self->r, 0));
+	EXPECT_EQ(-EPROTO, claim(&self->r, 8, 0, MSGC_NOW));
+	EXPECT_EQ(-EAGAIN, claim(&self->r, 8, 0, MSGC_NOW));
+	ep_close(&other);
+}
+
+/* Who holds all it may cannot know whether there is more: that is no end. */
+TEST_F(claim, full_is_no_end)
+{
+	struct ep one;
+
+	ASSERT_EQ(0, receiver(&one, self->chan, 1));
+	put_many(&self->s, 2);
+	publish(&self->s);
+	ASSERT_EQ(1, claim(&one, 1, 0, MSGC_NOW));
+	EXPECT_EQ(0, detach(self->s.fd));
+	EXPECT_EQ(0, poll_now(one.fd, POLLIN) & (POLLIN | POLLHUP));
+	EXPECT_EQ(-EAGAIN, wait_for(one.fd, MSGC_IN, MSGC_NOW));
+	EXPECT_EQ(-EBUSY, claim(&one, 1, 0, MSGC_NOW));
+	EXPECT_EQ(0, claim(&one, 0, 1, MSGC_NOW));
+	EXPECT_EQ(POLLIN, poll_now(one.fd, POLLIN) & (POLLIN | POLLHUP));
+	EXPECT_EQ(1, claim(&one, 1, 0, MSGC_NOW));
+	EXPECT_EQ(-EPIPE, claim(&one, 1, 1, MSGC_NOW));
+	EXPECT_EQ(POLLHUP, poll_now(one.fd, POLLIN) & (POLLIN | POLLHUP));
 	ep_close(&one);
 }
 

@@ -364,12 +364,18 @@ static int fake_wait(void *ctx, unsigned int events, uint64_t deadline)
 		ready = peer->dead ? 0 : predicates(peer) & (events | MSGC_HUP);
 		if (peer->dead)
 			err = -ESHUTDOWN;
+		else if (peer->interrupted)
+			err = -EINTR;
 		if (ready || err)
 			break;
 		if (deadline == MSGC_NOW)
 			err = -EAGAIN;
 		else
 			err = sleep_until_woken(peer, wakes, deadline);
+	}
+	if (err == -EINTR) {		/* comes first, as in the kernel */
+		peer->interrupted = false;
+		ready = 0;
 	}
 	pthread_mutex_unlock(&peer->chan->lock);
 	return ready ? (int)ready : err;

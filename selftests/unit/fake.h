@@ -40,6 +40,7 @@ struct peer {
 	struct ipc_ring_map map;
 	uint32_t index;
 	bool dead;
+	bool interrupted;		/* the next wait ends with -EINTR */
 	bool found;			/* receiver: there were rings when it joined */
 	void *memory;			/* the engine's */
 	struct ipc_tx *tx;		/* one of these */

@@ -289,6 +289,59 @@ static void pads_for_ever_do_not_hold_up_a_look(void)
 	end();
 }
 
+static uint64_t put_pads(uint64_t tail, unsigned int n)
+{
+	for (; n; n--, tail += 32) {
+		record_at(tail)->span_flags = MSGC_R_PAD | 1;
+		record_at(tail)->check = (uint32_t)(tail >> 5) ^ (MSGC_R_PAD | 1);
+	}
+	store(tail_of(liar), tail);
+	return tail;
+}
+
+/* A turn is 32 records, whatever they are. */
+static void pads_use_up_a_turn(void)
+{
+	uint64_t tail = 0;
+
+	begin();
+	for (uint64_t i = 0; i < 3; i++) {
+		tail = put_pads(tail, RING / 32);
+		CHECK_EQ(send_one(honest, 10, i), 0);
+		CHECK_EQ(recv_one(rx, i), 1);
+		CHECK(slot_of(rx, liar)->taken <= tail - RING + 32 * 32);
+		CHECK_EQ(recv_one(rx, 0), -EAGAIN);
+		CHECK_EQ(slot_of(rx, liar)->head, tail);
+	}
+	CHECK_EQ(rx->refusals, 0);
+	end();
+}
+
+/* One that is accused while the other has messages, in each call, is still told of. */
+static void an_accusation_waits_for_the_messages(void)
+{
+	struct ipc_msg msg;
+
+	begin();
+	for (uint64_t i = 0; i < 3; i++)
+		CHECK_EQ(send_one(honest, 10, i), 0);
+	*tail_of(liar) = 16;
+	for (uint64_t i = 0; i < 3; i++) {
+		int got = recv_now(rx, &msg, 1);
+
+		if (got == -EPROTO) {
+			CHECK_EQ(msg.peer, liar->map.id);
+			CHECK_EQ(i, 1);			/* next to what came with it */
+			got = recv_now(rx, &msg, 1);
+		}
+		CHECK_EQ(got, 1);
+		CHECK(is_number(&msg, i));
+	}
+	CHECK_EQ(rx->refusals, 1);
+	CHECK_EQ(recv_now(rx, &msg, 1), -EAGAIN);
+	end();
+}
+
 /* ---- while it works: until enough has happened ---- */
 
 #define LONG_ENOUGH	60000000000ULL	/* to know that it will not */
@@ -498,6 +551,8 @@ int main(void)
 	RUN(being_refused_is_heard_once);
 	RUN(a_report_outlives_its_ring);
 	RUN(pads_for_ever_do_not_hold_up_a_look);
+	RUN(pads_use_up_a_turn);
+	RUN(an_accusation_waits_for_the_messages);
 	RUN(a_sender_that_changes_everything_meanwhile);
 	RUN(a_receiver_that_changes_everything_meanwhile);
 	return tap_done();

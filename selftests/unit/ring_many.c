@@ -128,6 +128,33 @@ static void a_busy_receiver_says_it_too(void)
 	end();
 }
 
+/* The wait that hears the wishes of a busy receiver may be the one that is interrupted. */
+static void a_busy_receiver_hears_an_interrupt(void)
+{
+	unsigned int heard = 0;
+	struct ipc_msg msg[2];
+	uint64_t i;
+
+	begin();
+	rx->interrupted = true;
+	for (i = 0; i < 100; i++) {
+		int got;
+
+		CHECK_EQ(send_one(tx[3], 10, i), 0);
+		got = recv_now(rx, msg, 2);
+		if (got == -EINTR) {
+			heard++;
+			got = recv_now(rx, msg, 2);
+		}
+		CHECK_EQ(got, 1);
+		CHECK(is_number(&msg[0], i));
+		CHECK_EQ(ipc_rx_release(rx->rx, msg, 1), 0);
+	}
+	CHECK_EQ(heard, 1);
+	CHECK(!rx->interrupted);
+	end();
+}
+
 static void quiet_again_after_it_was_not(void)
 {
 	begin();
@@ -284,6 +311,7 @@ int main(void)
 	RUN(one_kick_a_burst);
 	RUN(the_busy_ones_stay_hot);
 	RUN(a_busy_receiver_says_it_too);
+	RUN(a_busy_receiver_hears_an_interrupt);
 	RUN(quiet_again_after_it_was_not);
 	RUN(a_successor_looks_everywhere);
 	RUN(who_leaves_is_looked_at);

@@ -244,6 +244,26 @@ static void a_ring_that_was_found_counts(void)
 	end();
 }
 
+/* Who holds all that it may cannot know whether there is more. */
+static void full_is_no_end(void)
+{
+	static struct ipc_msg msg[IPC_RX_BORROWED];
+	struct peer *tx;
+
+	begin(0);
+	tx = join_sender(chan, RING, 0);
+	for (uint64_t i = 0; i <= IPC_RX_BORROWED; i++)
+		CHECK_EQ(send_one(tx, 0, i), 0);
+	CHECK_EQ(recv_now(rx, msg, IPC_RX_BORROWED), IPC_RX_BORROWED);
+	leave(tx, MSGC_LEFT);
+	CHECK_EQ(recv_one(rx, IPC_RX_BORROWED), -ENOBUFS);
+	CHECK_EQ(ipc_rx_release(rx->rx, msg, IPC_RX_BORROWED), 0);
+	CHECK_EQ(recv_one(rx, IPC_RX_BORROWED), 1);
+	CHECK_EQ(recv_one(rx, 0), -EPIPE);
+	peer_free(tx);
+	end();
+}
+
 static void stay_waits_for_others(void)
 {
 	struct peer *tx;
@@ -413,6 +433,7 @@ int main(void)
 	RUN(one_sender_is_never_starved_by_its_turn);
 	RUN(the_stream_ends);
 	RUN(a_ring_that_was_found_counts);
+	RUN(full_is_no_end);
 	RUN(stay_waits_for_others);
 	RUN(the_departed_are_served_first);
 	RUN(a_held_departed_ring_leaves_turns_alone);
