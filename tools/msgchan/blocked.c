@@ -46,7 +46,7 @@ struct wait {
 	char channel[MSGC_NAME];
 	char on[WHO_SHOWN];		/* empty: anybody */
 	int pid, on_pid;		/* 0: not known */
-	unsigned int cycle;		/* 0: in none */
+	size_t circle;			/* 0: in none */
 };
 
 struct waits {
@@ -104,46 +104,18 @@ static int collect(void *arg, int fd, const char *channel)
 	return err;
 }
 
-/* ---- circles ---- */
-
-/*
- * Marks the waits of all processes that can be reached from process @pid by following who waits for
- * whom, or, backwards, from which it can be reached.
- */
-static void spread(const struct waits *all, int pid, bool backwards, bool *reached)
+static void mark_circles(struct waits *all)
 {
-	for (size_t i = 0; i < all->n; i++) {
-		const struct wait *w = &all->wait[i];
+	struct wait_edge *edge = calloc(all->n + 1, sizeof(edge[0]));
 
-		if (reached[i] || !w->pid || !w->on_pid || (backwards ? w->on_pid : w->pid) != pid)
-			continue;
-		reached[i] = true;
-		spread(all, backwards ? w->pid : w->on_pid, backwards, reached);
-	}
-}
-
-/* What can be reached from both ends of a wait, itself among it, is in one circle with it. */
-static void mark_cycles(struct waits *all)
-{
-	bool *after = calloc(2 * all->n + 1, sizeof(*after)), *before = after + all->n;
-	unsigned int cycles = 0;
-
-	if (!after)
+	if (!edge)
 		abort();
-	for (size_t i = 0; i < all->n; i++) {
-		if (all->wait[i].cycle || !all->wait[i].on_pid)
-			continue;
-		memset(after, 0, 2 * all->n * sizeof(*after));
-		spread(all, all->wait[i].on_pid, false, after);
-		spread(all, all->wait[i].pid, true, before);
-		if (!after[i])
-			continue;
-		cycles++;
-		for (size_t k = 0; k < all->n; k++)
-			if (after[k] && before[k])
-				all->wait[k].cycle = cycles;
-	}
-	free(after);
+	for (size_t i = 0; i < all->n; i++)
+		edge[i] = (struct wait_edge){ all->wait[i].pid, all->wait[i].on_pid, 0 };
+	find_circles(edge, all->n);
+	for (size_t i = 0; i < all->n; i++)
+		all->wait[i].circle = edge[i].circle;
+	free(edge);
 }
 
 /* ---- printing ---- */
@@ -194,8 +166,8 @@ static void row_of(struct table *t, const struct wait *w)
 		table_count(t, B_PRIO, (uint32_t)w->row.prio);
 	if (w->row.boost)
 		table_count(t, B_BOOST, (uint32_t)w->row.boost);
-	if (w->cycle)
-		table_count(t, B_CYCLE, w->cycle);
+	if (w->circle)
+		table_count(t, B_CYCLE, w->circle);
 	table_count(t, B_PID, (uint32_t)w->pid);
 	table_count(t, B_ID, w->row.endpoint);
 	if (w->row.on)
@@ -215,7 +187,7 @@ static int print(const struct look *l, void *arg)
 	int err = each_channel(p->dev, collect, &all);
 
 	if (!err) {
-		mark_cycles(&all);
+		mark_circles(&all);
 		for (size_t i = 0; i < all.n; i++)
 			if (!p->only[0] || !strcmp(p->only, all.wait[i].channel))
 				row_of(t, &all.wait[i]);

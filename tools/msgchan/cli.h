@@ -162,6 +162,14 @@ const struct msgc_peer *find_peer(const struct msgc_peer *peers, size_t n, uint3
 int each_channel(int dev, int (*visit)(void *arg, int fd, const char *name), void *arg);
 int look_up(const char *name, struct msgc_info *info);
 
+/* circles.c */
+struct wait_edge {
+	int from, on;			/* a process that waits, and for whom; 0: not known */
+	size_t circle;
+};
+
+void find_circles(struct wait_edge *edges, size_t n);
+
 /* channels.c: a channel as a row */
 extern const struct column channel_columns[];
 extern const unsigned int n_channel_columns;
