@@ -13,7 +13,7 @@
 struct node {
 	int pid;
 	size_t edge, end;		/* its edges that are still to be followed */
-	size_t number, lowest;		/* order of discovery from 1; the smallest that it reaches */
+	size_t number, lowest;		/* order of discovery from 1; smallest reached */
 	size_t parent, below;		/* in the search; on the stack of open nodes */
 	size_t circle;			/* 0: still open */
 };
