@@ -276,15 +276,17 @@ void msgc_arm(struct msgc_endpoint *ep)
 
 /* ---- KICK ---- */
 
-/* Clear, then wake: in the other order a waiter could arm in between and sleep. */
-void msgc_kick_receivers(struct msgc_endpoint *sender)
+/*
+ * Clear, then wake: in the other order a waiter could arm in between and sleep. Was anybody armed?
+ * Not only its sender's doing: hot.c.
+ */
+bool msgc_kick_receivers(struct msgc_endpoint *sender)
 {
 	struct msgc_channel *ch = sender->ch;
 	u64 armed = ch->st->armed & sender->line->receivers;
+	bool any = armed;
 
 	msgc_hot_set(sender);
-	if (!armed)
-		atomic64_inc(&sender->needless);
 	if (sender->walk) {
 		msgc_claims_kick(sender);
 		armed &= ~ch->st->tethered;
@@ -292,6 +294,7 @@ void msgc_kick_receivers(struct msgc_endpoint *sender)
 	WRITE_ONCE(ch->st->armed, ch->st->armed & ~armed);
 	for (; armed; armed &= armed - 1)
 		msgc_wake_sync(lowest_receiver(ch, armed));
+	return any;
 }
 
 /* Its own head first: where that is not enough, another's made nothing of this KICK. */
@@ -304,7 +307,8 @@ static bool released_enough(const struct msgc_endpoint *receiver, struct msgc_en
 	return msgc_ring_head(sender) >= space_at;
 }
 
-static void kick_senders(struct msgc_endpoint *receiver)
+/* Was there one to be woken? */
+static bool kick_senders(struct msgc_endpoint *receiver)
 {
 	struct msgc_channel *ch = receiver->ch;
 	bool woken = false;
@@ -323,8 +327,7 @@ static void kick_senders(struct msgc_endpoint *receiver)
 		else
 			msgc_wake_sync(sender);
 	}
-	if (!woken)
-		atomic64_inc(&receiver->needless);
+	return woken;
 }
 
 static int kick(struct msgc_endpoint *ep)
@@ -342,10 +345,8 @@ static int kick(struct msgc_endpoint *ep)
 	} else {
 		ch->kicks++;
 		atomic64_inc(&ep->kicks);
-		if (msgc_is_sender(ep))
-			msgc_kick_receivers(ep);
-		else
-			kick_senders(ep);
+		if (!(msgc_is_sender(ep) ? msgc_kick_receivers(ep) : kick_senders(ep)))
+			atomic64_inc(&ep->needless);
 	}
 	msgc_ring_unlock(ch);
 	return err;

@@ -108,7 +108,7 @@ static inline void set_space_at(struct msgc_endpoint *sender, u64 head)
 
 /* ---- ring.c ---- */
 bool msgc_ring_untaken(struct msgc_endpoint *sender);	/* not all, by somebody who takes from it */
-void msgc_kick_receivers(struct msgc_endpoint *sender);
+bool msgc_kick_receivers(struct msgc_endpoint *sender);
 
 /* ---- hot.c: which rings anybody looks at ---- */
 void msgc_hot_set(struct msgc_endpoint *sender);	/* who does it wakes the armed */

@@ -258,6 +258,7 @@ TEST_F(many, taken_that_lies)
 struct race {
 	struct ep *tx;
 	unsigned int senders, messages;
+	volatile unsigned int round, published;
 	volatile bool stop;
 };
 
@@ -307,6 +308,52 @@ TEST_F(many, quiet_against_publish)
 	race.stop = true;
 	pthread_join(thread, NULL);
 	EXPECT_EQ(race.messages, taken);
+}
+
+/* Publishes, without a KICK, some time after it is told to. */
+static void *publish_soon(void *arg)
+{
+	struct race *r = arg;
+
+	for (unsigned int i = 1; i <= r->messages; i++) {
+		while (r->round != i && !r->stop)
+			sched_yield();
+		for (volatile unsigned int k = 0; k < i % 500; k++)
+			;
+		tx_put(r->tx, 1, NULL, 0);
+		tx_publish(r->tx);
+		r->published = i;
+	}
+	return NULL;
+}
+
+/*
+ * What is published while WAIT clears the bit: WAIT does what a KICK does then, and it is none of
+ * the sender's, whose own KICKs all found somebody armed.
+ */
+TEST_F_TIMEOUT(many, not_the_senders_kick, 300)
+{
+	struct race race = { .tx = &self->tx[0], .messages = 2000 };
+	struct msgc_peer row;
+	pthread_t thread;
+
+	wish_all(&self->rx, ~0ULL);
+	pthread_create(&thread, NULL, publish_soon, &race);
+	while (race.round < race.messages) {
+		for (__u32 n = 0; n < 16; n++) {	/* several are hot: a longer look */
+			poll_now(self->rx.fd, POLLIN);
+			kick(self->tx[n].fd);
+		}
+		race.round++;
+		ask(&self->rx);
+		while (race.published != race.round)
+			sched_yield();
+		EXPECT_EQ(1, rx_drain(&self->rx, 0));
+	}
+	pthread_join(thread, NULL);
+	row = peer(self->chan, self->tx[0].at.id);
+	EXPECT_EQ(race.messages, row.kicks);
+	EXPECT_EQ(0, row.needless);
 }
 
 /* ---- the most that there can be ---- */
