@@ -124,14 +124,13 @@ static void wake_poller(struct msgc_claimer *c)
 	msgc_wake_sync(c->ep);
 }
 
-/* With an entry free again: it was not told of what came meanwhile. */
+/*
+ * With an entry free again: it was not told of what came meanwhile. It looks itself, and arms: the
+ * sender whose wait let many be released must not look at all rings for each of them.
+ */
 static void look_again(struct msgc_claimer *c)
 {
-	if (!c->polled)
-		return;
-	update_armed(c);
-	smp_mb();			/* B: pairs with 2 of ring.c's picture */
-	if (msgc_claimable(c->ep) || msgc_ring_at_end(c->ep))
+	if (c->polled)
 		wake_poller(c);
 }
 
@@ -182,7 +181,7 @@ void msgc_claims_collect(struct msgc_channel *ch)
 /* Given back by the dead: also of a sender that has ended since. */
 static bool has_back(const struct msgc_endpoint *receiver, const struct msgc_endpoint *sender)
 {
-	return !list_empty(&sender->walk->back) &&
+	return rb_first_cached(&sender->walk->back) &&
 	       (sender->walk->ended || !is_refused(receiver, sender));
 }
 
@@ -197,7 +196,7 @@ static struct msgc_given *get_spare(struct msgc_claimer *c)
 /* It stays where it is among the sender's, and brings its own memory. */
 static void give_again(struct msgc_claimer *c, struct msgc_given *given)
 {
-	list_del(&given->back);
+	rb_erase_cached(&given->back, &given->sender->walk->back);
 	c->ep->ch->redelivered += given->span;
 	kfree(get_spare(c));
 	hold(c, given);
@@ -224,7 +223,7 @@ static bool give_from(struct msgc_claimer *c, struct msgc_endpoint *sender, u32 
 	u32 span;
 
 	if (has_back(c->ep, sender)) {
-		given = list_first_entry(&sender->walk->back, struct msgc_given, back);
+		given = rb_entry(rb_first_cached(&sender->walk->back), struct msgc_given, back);
 		span = given->span;
 		(*budget)--;
 		give_again(c, given);
@@ -389,33 +388,26 @@ static bool given_up(const struct msgc_given *given)
 	return most && given->attempts >= most;
 }
 
-/*
- * What this receiver holds of a sender, or only one of it, goes back, in position order: the walk
- * passes those given back before in the order of their list.
- */
-static void give_back(struct msgc_endpoint *sender, struct msgc_claimer *c,
-		      const struct msgc_given *only)
+static bool stands_before(struct rb_node *a, const struct rb_node *b)
 {
-	struct list_head *below = &sender->walk->back;
-	struct msgc_channel *ch = sender->ch;
-	struct msgc_given *given, *next;
+	return rb_entry(a, struct msgc_given, back)->pos <
+	       rb_entry(b, struct msgc_given, back)->pos;
+}
 
-	list_for_each_entry_safe(given, next, &sender->walk->given, node) {
-		if (!given->holder) {
-			below = &given->back;
-		} else if (given->holder == c->ep && (!only || given == only)) {
-			let_go(c, given->entry);
-			given->holder = NULL;
-			if (given_up(given)) {
-				ch->skipped++;
-				list_del(&given->node);
-				kfree(given);
-				continue;
-			}
-			given->attempts += given->attempts < MSGC_ATTEMPTS;
-			list_add(&given->back, below);
-			below = &given->back;
-		}
+/* Of a ring that is there still. */
+static void give_back(struct msgc_claimer *c, u32 entry)
+{
+	struct msgc_given *given = let_go(c, entry);
+	struct msgc_endpoint *sender = given->sender;
+
+	given->holder = NULL;
+	if (given_up(given)) {
+		sender->ch->skipped++;
+		list_del(&given->node);
+		kfree(given);
+	} else {
+		given->attempts += given->attempts < MSGC_ATTEMPTS;
+		rb_add_cached(&given->back, &sender->walk->back, stands_before);
 	}
 	msgc_walk_publish_head(sender);
 }
@@ -424,15 +416,15 @@ static void give_back(struct msgc_endpoint *sender, struct msgc_claimer *c,
 void msgc_claims_receiver_gone(struct msgc_endpoint *receiver)
 {
 	struct msgc_claimer *c = receiver->claimer;
-	struct msgc_channel *ch = receiver->ch;
-	struct msgc_endpoint *sender;
+	u64 left;
 
-	lockdep_assert_held(&ch->lock);
+	lockdep_assert_held(&receiver->ch->lock);
 	c->polled = false;
 	list_del_init(&c->asleep);
 	collect(c);
-	for (sender = first_sender(ch); sender; sender = next_sender(sender))
-		give_back(sender, c, NULL);
+	for (left = c->held; left; left &= left - 1)
+		if (c->entry[__ffs64(left)]->sender)
+			give_back(c, __ffs64(left));
 	release(c, ~0ULL);		/* of rings that are gone */
 	update_armed(c);
 }
@@ -450,7 +442,7 @@ void msgc_claims_forget(struct msgc_endpoint *sender)
 		if (!given->holder)
 			kfree(given);
 	}
-	INIT_LIST_HEAD(&sender->walk->back);
+	sender->walk->back = RB_ROOT_CACHED;
 }
 
 /* ---- CLAIM, RETURN ---- */
@@ -640,7 +632,7 @@ static long return_locked(struct msgc_claimer *c, u64 id, struct msgc_given *spa
 	}
 	was_full = !free_entries(c);
 	list_add(&spare->node, &c->spare);
-	give_back(sender, c, given);
+	give_back(c, entry);
 	msgc_claims_kick(sender);
 	if (was_full)
 		look_again(c);
@@ -696,7 +688,7 @@ static int init_sender(struct msgc_endpoint *ep)
 	if (!ep->walk)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&ep->walk->given);
-	INIT_LIST_HEAD(&ep->walk->back);
+	ep->walk->back = RB_ROOT_CACHED;
 	return 0;
 }
 

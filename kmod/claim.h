@@ -6,12 +6,14 @@
 #ifndef MSGC_CLAIM_H
 #define MSGC_CLAIM_H
 
+#include <linux/rbtree.h>
+
 #include "ring.h"
 
 struct msgc_given {			/* a record that was given out and is not finished */
 	struct list_head node;		/* in walk->given, by position; spare: claimer->spare */
 	union {
-		struct list_head back;	/* given back: in walk->back, by position */
+		struct rb_node back;	/* given back: in walk->back, by position */
 		u64 since_ns;		/* held */
 	};
 	struct msgc_endpoint *sender;	/* NULL: its ring is gone */
@@ -23,7 +25,8 @@ struct msgc_given {			/* a record that was given out and is not finished */
 };
 
 struct msgc_walk {			/* a sender's ring: channel->lock */
-	struct list_head given, back;
+	struct list_head given;
+	struct rb_root_cached back;
 	u64 cursor;			/* the next one to give out */
 	u64 tail_seen;
 	bool ended;			/* what stands at the cursor is no record */

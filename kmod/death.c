@@ -116,14 +116,18 @@ void msgc_member_unlink(struct msgc_endpoint *ep)
 	m->freed_ns = ktime_get_ns();
 }
 
-/* Takes the next finished member out of the table; its reference goes to the caller. */
+/*
+ * Takes the next finished one of 64 members out of the table, NULL: none of them is; its reference
+ * goes to the caller. No more in one section: what a dead sender left is held by up to 64.
+ */
 static struct msgc_endpoint *unlink_finished(struct msgc_channel *ch, u32 *index)
 {
+	u32 end = min(*index + 64, ch->nr_members);
 	struct msgc_endpoint *ep = NULL;
 
 	mutex_lock(&ch->members);
 	spin_lock(&ch->lock);
-	while (!ep && *index < ch->nr_members) {
+	while (!ep && *index < end) {
 		ep = ch->member[(*index)++].ep;
 		if (!ep || !finished(ep)) {
 			ep = NULL;
@@ -255,8 +259,11 @@ void msgc_reap_work(struct work_struct *work)
 		msgc_endpoint_put(ep);
 	}
 	index = 0;
-	while ((ep = unlink_finished(ch, &index)))
-		msgc_member_vacate(ep);
+	while (index < ch->nr_members) {
+		ep = unlink_finished(ch, &index);
+		if (ep)
+			msgc_member_vacate(ep);
+	}
 	msgc_channel_put(ch);
 }
 

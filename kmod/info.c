@@ -59,6 +59,36 @@ static u64 missed_by(const struct msgc_endpoint *receiver)
 	return READ_ONCE(claims->missed);
 }
 
+/* 64 members from @i on: a sender's head is the smallest of up to 64. */
+static void add_some(struct msgc_info *info, struct msgc_channel *ch, u32 i)
+{
+	u32 end = min(i + 64, ch->nr_members);
+
+	spin_lock(&ch->lock);
+	for (; i < end; i++) {
+		struct msgc_endpoint *ep = ch->member[i].ep;
+
+		if (!ep || !ep->since)
+			continue;
+		if (msgc_is_sender(ep))
+			add_sender(info, ep);
+		else
+			info->missed += missed_by(ep);
+	}
+	msgc_ring_unlock(ch);
+}
+
+/* The sums over the rings are no picture of one moment: their senders write on in any case. */
+static void add_rings(struct msgc_info *info, struct msgc_channel *ch)
+{
+	u32 i;
+
+	for (i = 0; i < ch->nr_members; i += 64) {
+		add_some(info, ch, i);
+		cond_resched();
+	}
+}
+
 /* channel->lock held. */
 static void fill_figures(struct msgc_info *info, struct msgc_channel *ch)
 {
@@ -66,16 +96,12 @@ static void fill_figures(struct msgc_info *info, struct msgc_channel *ch)
 
 	msgc_claims_collect(ch);
 	for (i = 0; i < ch->nr_members; i++) {
-		struct msgc_endpoint *ep = ch->member[i].ep;
+		const struct msgc_endpoint *ep = ch->member[i].ep;
 
 		if (!ep || !ep->since)
 			continue;
 		info->senders += msgc_is_sender(ep) && !ep->dead;
 		info->receivers += !msgc_is_sender(ep) && !ep->dead;
-		if (msgc_is_ring(ch) && msgc_is_sender(ep))
-			add_sender(info, ep);
-		else if (msgc_is_ring(ch))
-			info->missed += missed_by(ep);
 	}
 	if (!msgc_is_ring(ch)) {
 		info->depth = ch->queued;
@@ -130,6 +156,8 @@ static void fill_info(struct msgc_info *info, struct msgc_channel *ch, bool may)
 	spin_lock(&ch->lock);
 	fill_figures(info, ch);
 	msgc_ring_unlock(ch);
+	if (msgc_is_ring(ch))
+		add_rings(info, ch);
 }
 
 int msgc_info(struct msgc_channel *ch, u32 rights, void __user *arg)

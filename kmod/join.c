@@ -32,7 +32,8 @@ static void receiver_joined(struct msgc_endpoint *receiver)
 	struct msgc_endpoint *sender;
 
 	for (sender = first_sender(ch); sender; sender = next_sender(sender)) {
-		receiver->found |= !departed(sender) || !msgc_ring_drained(sender);
+		if (!receiver->found)
+			receiver->found = !departed(sender) || !msgc_ring_drained(sender);
 		if (ch->par.delivery == MSGC_BROADCAST && is_tethered(receiver))
 			WRITE_ONCE(sender->line->head, 0);
 		if (receiver->claimer && msgc_walk_ended(sender))

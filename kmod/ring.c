@@ -297,27 +297,41 @@ bool msgc_kick_receivers(struct msgc_endpoint *sender)
 	return any;
 }
 
-/* Its own head first: where that is not enough, another's made nothing of this KICK. */
+/*
+ * Its own head first: without a position, or where that is not enough, it has released nothing that
+ * this KICK could be about. (Balanced ones have none: the kernel owns the head.)
+ */
 static bool released_enough(const struct msgc_endpoint *receiver, struct msgc_endpoint *sender)
 {
 	u64 space_at = sender->line->space_at;
 
-	if (positioned(receiver, sender) && READ_ONCE(slot_of(receiver, sender)->head) < space_at)
+	if (!sender->walk && (!positioned(receiver, sender) ||
+			      READ_ONCE(slot_of(receiver, sender)->head) < space_at))
 		return false;
 	return msgc_ring_head(sender) >= space_at;
 }
 
-/* Was there one to be woken? */
+/*
+ * 64 senders per section, each of whom may have 64 receivers: with the lock dropped in between, who
+ * goes to sleep meanwhile looks at the heads itself. Was there one to be woken?
+ */
 static bool kick_senders(struct msgc_endpoint *receiver)
 {
 	struct msgc_channel *ch = receiver->ch;
+	u32 n, looked = 0;
 	bool woken = false;
-	u32 n;
 
 	msgc_claims_collect(ch);
 	for_each_set_bit(n, ch->sleepers, ch->par.max_senders) {
-		struct msgc_endpoint *sender = ch->member[ch->par.max_receivers + n].ep;
+		struct msgc_endpoint *sender;
 
+		if (!(++looked % 64)) {
+			msgc_ring_unlock(ch);
+			spin_lock(&ch->lock);
+			if (!test_bit(n, ch->sleepers))
+				continue;
+		}
+		sender = ch->member[ch->par.max_receivers + n].ep;
 		if (!released_enough(receiver, sender))
 			continue;
 		set_space_at(sender, 0);

@@ -253,6 +253,38 @@ TEST_F(many, taken_that_lies)
 	EXPECT_EQ(0, n_hot(&self->rx));
 }
 
+/* What the kernel does in more than one piece: figures of all rings, a KICK for all sleepers. */
+TEST_F(many, all_sleepers_by_one_kick)
+{
+	struct msgc_info sum;
+
+	for (int i = 0; i < MANY; i++) {
+		struct ep *s = &self->tx[i];
+
+		tx_fill(s);
+		tx_publish(s);
+		WRITE_ONCE(tx_control(s)->need, PAGE);
+		EXPECT_EQ(0, poll_now(s->fd, POLLOUT));
+	}
+	sum = info(self->chan);
+	EXPECT_EQ(MANY, sum.senders);
+	EXPECT_EQ(1, sum.receivers);
+	EXPECT_EQ(MANY, sum.waiting);
+	EXPECT_EQ(MANY * PAGE, sum.depth);
+	EXPECT_EQ(MANY * PAGE, sum.capacity);
+	for (int i = 0; i < MANY; i++) {
+		struct msgc_slot *slot = rx_slot(&self->rx, i);
+
+		EXPECT_NE(NULL, rx_take(&self->rx, i));
+		store_release(&slot->head, slot->taken);
+	}
+	EXPECT_EQ(0, kick(self->rx.fd));
+	for (int i = 0; i < MANY; i++)
+		EXPECT_EQ(0, READ_ONCE(rx_line(&self->rx, i)->space_at));
+	EXPECT_EQ(0, info(self->chan).waiting + info(self->chan).depth);
+	EXPECT_EQ(0, peer(self->chan, self->rx.at.id).needless);
+}
+
 /* ---- lost wake-ups ---- */
 
 struct race {
