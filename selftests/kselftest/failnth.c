@@ -67,8 +67,8 @@ static bool failed(void)
 }
 
 struct world {
-	int dev, ring, call;
-	struct ep tx, rx, client, server;
+	int dev, ring, call, work;
+	struct ep tx, rx, client, server, giver, worker;
 };
 
 FIXTURE(failnth) {
@@ -86,6 +86,9 @@ FIXTURE_SETUP(failnth)
 	w->dev = device();
 	w->ring = create(w->dev, CREATE(.name = "ring", .ring_max = 8192));
 	w->call = create(w->dev, CREATE_CALL(.name = "call", .flags = MSGC_MANY_SERVERS));
+	w->work = create(w->dev, CREATE(.name = "work", .delivery = MSGC_BALANCED));
+	ASSERT_EQ(0, ep_sender(&w->giver, w->work));
+	ASSERT_EQ(0, ep_receiver(&w->worker, w->work));
 	ASSERT_EQ(0, ep_sender(&w->tx, w->ring));
 	ASSERT_EQ(0, ep_receiver(&w->rx, w->ring));
 	ASSERT_EQ(0, ep_sender(&w->client, w->call));
@@ -139,13 +142,23 @@ static long run_attach_server(struct world *w)
 	return cmd(w->call, MSGC_ATTACH, &ATTACH(.role = MSGC_RECEIVER));
 }
 
+static long run_attach_giver(struct world *w)
+{
+	return cmd(w->work, MSGC_ATTACH, &ATTACH(.role = MSGC_SENDER));
+}
+
+static long run_attach_worker(struct world *w)
+{
+	return cmd(w->work, MSGC_ATTACH, &ATTACH(.role = MSGC_RECEIVER));
+}
+
 static long run_list(struct world *w)
 {
 	struct msgc_info row[4];
 	__u64 cursor = 0;
 	long n = rows(w->dev, MSGC_LIST, MSGC_ROW_CHANNEL, row, sizeof(row[0]), 4, &cursor);
 
-	return n == 2 ? 0 : n;
+	return n == 3 ? 0 : n;
 }
 
 static long run_peers(struct world *w)
@@ -233,6 +246,36 @@ static long run_round_trip(struct world *w)
 	return ret;
 }
 
+/*
+ * A record is claimed, returned, claimed again and released; each command that failed is tried
+ * again. A failed RETURN has returned nothing.
+ */
+static long run_claim(struct world *w)
+{
+	const struct msgc_claims *claims = (void *)w->worker.area[MSGC_INBOX];
+	struct msgc_claim one = { .n = 1 }, none = { .n = 0 };
+	struct msgc_return back = { .id = 0 };
+	long ret = 0, err;
+
+	tx_put(&w->giver, 0, NULL, 0);
+	tx_publish(&w->giver);
+	for (int i = 0; i < 2; i++) {
+		while ((err = cmd(w->worker.fd, MSGC_CLAIM, &one)) < 0)
+			ret = err;
+		back.id = claims->entry[__builtin_ctzll(claims->held)].id;
+		while (!i && (err = cmd(w->worker.fd, MSGC_RETURN, &back))) {
+			ret = err;
+			if (!claims->held)
+				return -EPROTO;
+		}
+	}
+	WRITE_ONCE(ep_own(&w->worker)->released, claims->held);
+	while ((err = cmd(w->worker.fd, MSGC_CLAIM, &none)))
+		ret = err;
+	WRITE_ONCE(ep_own(&w->worker)->released, 0);
+	return ep_line(&w->giver, w->giver.at.id)->head == w->giver.tail ? ret : -EPROTO;
+}
+
 static void undo_close(struct world *w, long ret)
 {
 	close(ret);
@@ -253,6 +296,8 @@ static const struct {
 	{ "ATTACH, sender", run_attach_sender, undo_close, 8 },
 	{ "ATTACH, client", run_attach_client, undo_close, 8 },
 	{ "ATTACH, server", run_attach_server, undo_close, 6 },
+	{ "ATTACH, balanced sender", run_attach_giver, undo_close, 9 },
+	{ "ATTACH, balanced receiver", run_attach_worker, undo_close, 8 + MSGC_CLAIMS },
 	{ "LIST", run_list, NULL, 3 },
 	{ "PEERS", run_peers, NULL, 3 },
 	{ "INFO", run_info, NULL, 1 },
@@ -263,6 +308,7 @@ static const struct {
 	{ "WAIT", run_wait, NULL, 1 },
 	{ "KICK", run_kick, NULL, 1 },
 	{ "CALL, RECV, REPLY", run_round_trip, NULL, 3 },
+	{ "CLAIM, RETURN", run_claim, NULL, 5 },
 };
 
 TEST_F(failnth, every_command)
@@ -290,9 +336,11 @@ TEST_F(failnth, every_command)
 		EXPECT_LE(ops[i].points, n - 1) { TH_LOG("%s", ops[i].name); }
 		EXPECT_FALSE(more) { TH_LOG("%s", ops[i].name); }
 	}
-	EXPECT_TRUE(until(info(w->ring).senders == 1 && info(w->call).senders == 1));
+	EXPECT_TRUE(until(info(w->ring).senders == 1 && info(w->call).senders == 1 &&
+			  info(w->work).senders == 1));
 	EXPECT_EQ(2, info(w->ring).senders + info(w->ring).receivers);
 	EXPECT_EQ(2, info(w->call).senders + info(w->call).receivers);
+	EXPECT_EQ(2, info(w->work).senders + info(w->work).receivers);
 	EXPECT_EQ(-ENOENT, open_name(w->dev, "new", MSGC_READ));
 }
 
