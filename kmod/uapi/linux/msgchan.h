@@ -341,10 +341,11 @@ struct msgc_reply { __aligned_u64 call; __u32 len; __s32 status; };
 /*
  * CLAIM, a balanced receiver's -> how many records were claimed now, at most n: the new bits of
  * msgc_claims.held. First it releases what msgc_own.released says, also if it fails then; n 0:
- * only that, -> 0, also beside a thread that waits here. It waits for the first one only. EBUSY:
- * all entries are held; or another thread is in it. EPIPE: there were senders, all have left,
- * nothing is left to claim. EPROTO: since the last CLAIM a sender's ring was found to be none; its
- * line.receivers lacks the bit. EAGAIN, ETIMEDOUT, EINTR.
+ * only that, -> 0, also beside a thread that waits here, but not between that thread's return and
+ * its clearing of those bits in `released`: what it was given would be released unseen. It waits
+ * for the first one only. EBUSY: all entries are held; or another thread is in it. EPIPE: there
+ * were senders, all have left, nothing is left to claim. EPROTO: since the last CLAIM a sender's
+ * ring was found to be none; its line.receivers lacks the bit. EAGAIN, ETIMEDOUT, EINTR.
  */
 struct msgc_claim { __u32 n, flags; __aligned_u64 deadline; };
 /*
