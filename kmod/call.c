@@ -27,6 +27,11 @@ static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline, u8 prio)
 		return err;
 	if (flags & MSGC_NEED_SERVER && !ch->servers)
 		return -EHOSTDOWN;
+	if (!(flags & MSGC_ASYNC)) {
+		err = msgc_bound_wait(txn);
+		if (err)
+			return err;
+	}
 	if (flags & MSGC_ONEWAY)
 		req.room = 0;
 	txn->req = req;
@@ -49,11 +54,13 @@ static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline, u8 prio)
 	return 0;
 }
 
-static int resume_locked(const struct msgc_txn *txn)
+static int resume_locked(struct msgc_txn *txn, u64 deadline)
 {
 	if (txn->waiter)
 		return -EBUSY;
-	return txn->state == MSGC_IDLE && !txn->outcome ? -ENOENT : 0;
+	if (txn->state == MSGC_IDLE && !txn->outcome)
+		return -ENOENT;
+	return txn->outcome || deadline == MSGC_NOW ? 0 : msgc_bound_wait(txn);
 }
 
 /* What the waiting thread looks at; for the last time if there is an err that ends its wait. */
@@ -68,8 +75,10 @@ static bool settled(struct msgc_txn *txn, int err)
 		msgc_txn_give_up(txn, err);
 	msgc_call_wake_client(txn->client);
 	ret = txn->outcome;
-	if (ret || err)
+	if (ret || err) {
 		txn->waiter = false;
+		msgc_bound_done(txn);
+	}
 	spin_unlock(&ch->lock);
 	return ret;
 }
@@ -144,7 +153,7 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 	if (ep->dead)
 		ret = -ESHUTDOWN;
 	else if (call->flags & MSGC_RESUME)
-		ret = resume_locked(txn);
+		ret = resume_locked(txn, deadline);
 	else
 		ret = start_locked(txn, call->flags, deadline, prio);
 	if (!ret && !(call->flags & MSGC_ASYNC))

@@ -20,7 +20,7 @@
  *	endpoint->map_lock	rwsem	faults (inside mmap_lock) against revocation
  *	mapping->i_mmap_rwsem		(unmap_mapping_range)
  *	channel->lock		spin	lines, armed bits, calls: what waiting and waking look at
- *	endpoint->timer_lock, wait queues, users_lock
+ *	endpoint->timer_lock, wait queues, users_lock, chain_lock (bound.c)
  * owners_lock (mutex, owner.c) nests inside nothing and is dropped before `members` is taken.
  * ->mmap and ->fault never take `members`. Under channel->lock: no user copies, no allocation,
  * no fput.
@@ -167,6 +167,8 @@ struct msgc_channel {
 	struct rb_root_cached queue;
 	u32 queued, servers;		/* rendezvous: waiting calls, live servers */
 	u64 arrivals;			/* rendezvous: CALLs so far */
+	/* rendezvous: the thread that alone serves it; also under bound.c's chain_lock */
+	struct msgc_bound *bound;
 	/* rendezvous: number of calls handed out, part of their id */
 	u64 call_gen;
 	u64 skipped, redelivered, kicks;	/* for INFO */
@@ -195,6 +197,7 @@ static inline bool msgc_is_ring(const struct msgc_channel *ch)
 /* ---- endpoint.c ---- */
 struct msgc_txn;
 struct msgc_hold;
+struct msgc_bound;
 struct msgc_endpoint {
 	struct kref ref;		/* the file, the channel's table, whoever works on it */
 	struct msgc_channel *ch;	/* referenced */
@@ -258,6 +261,7 @@ struct msgc_endpoint {
 	/* server: the calls that it holds, in the order of taking */
 	struct list_head holding;
 	u32 nr_holds;			/* server: fixed at attach */
+	struct msgc_bound *bound;	/* BOUND server: its thread; fixed at attach */
 	u32 free_hold;			/* server: the first free one */
 	/* calls that it holds; client: its calls that a server holds */
 	u32 taken;
@@ -394,6 +398,12 @@ void msgc_call_gone(struct msgc_endpoint *ep);		/* channel->lock: dead now */
 u64 msgc_call_taken(const struct msgc_endpoint *ep);	/* channel->lock: a bit per slot */
 bool msgc_call_drained(struct msgc_endpoint *ep);
 u32 msgc_call_events(struct msgc_endpoint *ep);		/* channel->lock: MSGC_IN, MSGC_OUT */
+
+/* ---- bound.c: threads that alone serve a channel ---- */
+int msgc_bound_attach(struct msgc_endpoint *ep);	/* before it is visible */
+void msgc_bound_free(struct msgc_endpoint *ep);
+bool msgc_bound_elsewhere(const struct msgc_endpoint *ep);	/* to another thread than this */
+void msgc_bound_update(struct msgc_channel *ch);	/* channel->lock */
 
 /* ---- call.c: the commands of rendezvous mode ---- */
 long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg);

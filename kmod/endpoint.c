@@ -36,7 +36,9 @@ static int check_ring_size(const struct msgc_channel *ch, struct msgc_attach *wa
 static bool flags_fit(const struct msgc_channel *ch, u32 flags)
 {
 	if (!msgc_is_ring(ch))
-		return !(flags & ~MSGC_STAY);
+		return !(flags & ~(MSGC_STAY | MSGC_BOUND));
+	if (flags & MSGC_BOUND)
+		return false;
 	if (flags & MSGC_AS_STANDBY)
 		return ch->par.delivery == MSGC_EXCLUSIVE && !(flags & MSGC_UNTETHERED);
 	return (flags & MSGC_UNTETHERED) || !(ch->par.flags & MSGC_UNTETHERED_ONLY);
@@ -66,7 +68,8 @@ static int check_attach(const struct msgc_channel *ch, u32 rights, struct msgc_a
 	bool sends = want->role == MSGC_SENDER;
 	int err;
 
-	if (want->flags & ~(MSGC_OLDEST | MSGC_UNTETHERED | MSGC_AS_STANDBY | MSGC_STAY))
+	if (want->flags &
+	    ~(MSGC_OLDEST | MSGC_UNTETHERED | MSGC_AS_STANDBY | MSGC_BOUND | MSGC_STAY))
 		return -EOPNOTSUPP;
 	if (want->role != MSGC_SENDER && want->role != MSGC_RECEIVER)
 		return want->role ? -EOPNOTSUPP : -EINVAL;
@@ -666,6 +669,8 @@ static long endpoint_command(struct msgc_endpoint *ep, unsigned int cmd, void __
 	c = find_command(ep, cmd);
 	if (!c)
 		return -ENOIOCTLCMD;
+	if (c->who == SERVER && msgc_bound_elsewhere(ep))
+		return -EPERM;
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
 	if (takes_nothing(cmd) && (arg.none.zero[0] || arg.none.zero[1]))

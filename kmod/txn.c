@@ -224,6 +224,7 @@ void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status)
 	msgc_done_of(txn)->status = status;
 	txn->outcome = outcome;
 	txn->event++;
+	msgc_bound_done(txn);
 }
 
 /* It ends without an answer: withdrawn if queued; if a server has it, the client stops waiting. */
@@ -443,7 +444,7 @@ static int init_server(struct msgc_endpoint *ep)
 		memset(held_at(ep, i)->fds, 0xff, sizeof_field(struct msgc_held, fds));
 	}
 	INIT_LIST_HEAD(&ep->holding);
-	return 0;
+	return ep->flags & MSGC_BOUND ? msgc_bound_attach(ep) : 0;
 }
 
 /* The endpoint's own and inbox pages are there. */
@@ -456,13 +457,16 @@ void msgc_call_free(struct msgc_endpoint *ep)
 {
 	kvfree(ep->txn);
 	kvfree(ep->hold);
+	msgc_bound_free(ep);
 }
 
 void msgc_call_joined(struct msgc_endpoint *ep)
 {
 	lockdep_assert_held(&ep->ch->lock);
-	if (!msgc_is_sender(ep))
-		ep->ch->servers++;
+	if (msgc_is_sender(ep))
+		return;
+	ep->ch->servers++;
+	msgc_bound_update(ep->ch);
 }
 
 /* Whoever waits, here and below, is woken by the change of the membership that follows. */
@@ -495,6 +499,7 @@ static void server_gone_locked(struct msgc_endpoint *ep)
 	struct msgc_txn *txn, *next;
 
 	ch->servers--;
+	msgc_bound_update(ch);
 	list_for_each_entry_safe(txn, next, &ep->holding, node)
 		server_died_locked(txn);
 	if (!ch->servers)

@@ -16,6 +16,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_endpoint *client;
 	struct msgc_endpoint *server;	/* while TAKEN */
 	struct msgc_request req;	/* the client's header, copied once */
+	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
 	u64 deadline;			/* the host's time */
 	u64 arrival;			/* number of the CALL: its place among those of its prio */
 	u64 taken_ns;			/* by the server that has it; for people */
@@ -49,5 +50,9 @@ bool msgc_txn_judge(struct msgc_txn *txn);
 struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch);
 u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn);
 void msgc_txn_let_go(struct msgc_txn *txn);
+
+/* ---- bound.c ---- */
+int msgc_bound_wait(struct msgc_txn *txn);	/* -EDEADLK */
+void msgc_bound_done(struct msgc_txn *txn);
 
 #endif

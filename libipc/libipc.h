@@ -17,7 +17,8 @@
  *
  * Errors. 0 or a count on success, -errno on failure; errno itself is left alone. ipc_strerror()
  * tells what each means. Functions on an endpoint may also return -EPERM: called by a process that
- * did not attach it, such as a forked child (attach after fork and after daemon(3)); -ESHUTDOWN:
+ * did not attach it, such as a forked child (attach after fork and after daemon(3)), or by a thread
+ * that did not, to receive from or reply with IPC_BOUND; -ESHUTDOWN:
  * this endpoint is dead, its channel's owner evicted it; -ENOTTY: not possible with an endpoint of
  * this mode or role.
  *
@@ -91,7 +92,7 @@ enum {
 	IPC_OLDEST = 1,		/* begin at the oldest message still held; see ipc_recv() */
 	IPC_UNTETHERED = 2,	/* ring receiver: holds nobody up, may miss messages */
 	IPC_STANDBY = 4,	/* exclusive: waits in ipc_recv() to succeed the receiver */
-	IPC_BOUND = 8,		/* reserved: -EOPNOTSUPP */
+	IPC_BOUND = 8,		/* server: for this thread alone; see ipc_call(), -EDEADLK */
 	IPC_STAY = 16,		/* ring receiver: no end of stream, as there is none for servers */
 	IPC_TIMED = 1 << 16	/* ring sender: its messages carry their time, in 32 bytes more */
 };
@@ -457,7 +458,10 @@ int ipc_return(struct ipc_endpoint *ep, struct ipc_msg *m);
  * -ETIMEDOUT, -ECANCELED (ipc_cancel()): IPC_NOT_EXECUTED, or IPC_MAYBE if a server had taken it;
  * its slot is not free before that server lets go. -EOWNERDEAD: a server died holding it,
  * IPC_MAYBE. -EHOSTDOWN: IPC_F_NEED_SERVER and no server. -EINTR: it goes on, IPC_NONE:
- * ipc_collect() waits on for it, ipc_cancel() ends it. -EINVAL: deadline is IPC_NOW, or data is a
+ * ipc_collect() waits on for it, ipc_cancel() ends it. -EDEADLK: this thread would wait for itself,
+ * since the only server is an IPC_BOUND one of its own, or waits, also over several such servers,
+ * for one of its own: IPC_NOT_EXECUTED; or, after a signal handler, IPC_NONE, as with -EINTR; also
+ * of ipc_send(), not of ipc_collect(). -EINVAL: deadline is IPC_NOW, or data is a
  * slot but not reserved. -EMSGSIZE: len or reply_cap is more than a slot's. -EBUSY, -ETIMEDOUT: no
  * free slot, as ipc_reserve(); IPC_NOT_EXECUTED.
  */

@@ -778,7 +778,7 @@ TEST_F(device, attach_refuses)
 	} cases[] = {
 		{ "no role", -EINVAL, ATTACH(.role = 0) },
 		{ "both roles", -EOPNOTSUPP, ATTACH(.role = 3) },
-		{ "bound", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_BOUND) },
+		{ "bound to a ring", -EINVAL, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_BOUND) },
 		{ "unknown flag", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = 32) },
 		{ "stay as sender", -EINVAL, ATTACH(.role = MSGC_SENDER, .flags = MSGC_STAY) },
 		{ "oldest as sender", -EINVAL, ATTACH(.role = MSGC_SENDER, .flags = MSGC_OLDEST) },

@@ -139,7 +139,7 @@ static long run_attach_client(struct world *w)
 
 static long run_attach_server(struct world *w)
 {
-	return cmd(w->call, MSGC_ATTACH, &ATTACH(.role = MSGC_RECEIVER));
+	return cmd(w->call, MSGC_ATTACH, &ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_BOUND));
 }
 
 static long run_attach_giver(struct world *w)
@@ -295,7 +295,7 @@ static const struct {
 	{ "OPEN to look", run_look, undo_close, 3 },
 	{ "ATTACH, sender", run_attach_sender, undo_close, 8 },
 	{ "ATTACH, client", run_attach_client, undo_close, 8 },
-	{ "ATTACH, server", run_attach_server, undo_close, 6 },
+	{ "ATTACH, server", run_attach_server, undo_close, 7 },
 	{ "ATTACH, balanced sender", run_attach_giver, undo_close, 9 },
 	{ "ATTACH, balanced receiver", run_attach_worker, undo_close, 8 + MSGC_CLAIMS },
 	{ "LIST", run_list, NULL, 3 },

@@ -668,6 +668,43 @@ static void wrong_verbs(void)
 	tear_down();
 }
 
+/* A server for this thread alone, which does not call itself. */
+static void *not_for_others(void *arg)
+{
+	struct ipc_msg m = { 0 };
+
+	(void)arg;
+	CHECK_EQ(ipc_recv(server, &m, 1, IPC_NOW), -EPERM);
+	return NULL;
+}
+
+static void bound(void)
+{
+	struct ipc_attach how = {
+		.size = sizeof(how), .role = IPC_RECEIVER, .flags = IPC_BOUND
+	};
+	struct ipc_msg m = { 0 }, rep;
+
+	set_up();
+	ipc_detach(server);
+	MUST(ipc_attach(ch, &how, &server));
+	for (int n = 0; n <= SLOTS; n++) {	/* each time the slot is free again */
+		CHECK_EQ(ipc_call(client, &m, &rep, LONG), -EDEADLK);
+		CHECK_EQ(rep.outcome, IPC_NOT_EXECUTED);
+		CHECK_EQ(rep.result, -EDEADLK);
+		CHECK_EQ(ipc_send(client, &m, LONG), -EDEADLK);
+		CHECK_EQ(m.outcome, IPC_NOT_EXECUTED);
+	}
+	CHECK_EQ(start(1, LONG), 0);
+	pthread_join(thread(not_for_others, NULL), NULL);
+	m = take();
+	CHECK_EQ(m.cookie, 1);
+	CHECK_EQ(ipc_reply(server, &m, 0, 0), 0);
+	CHECK_EQ(ipc_collect(client, &rep, 1, LONG), 1);
+	CHECK_EQ(rep.outcome, IPC_DONE);
+	tear_down();
+}
+
 static void evicted(void)
 {
 	struct msgc_whom whom = { .size = sizeof(whom) };
@@ -707,6 +744,7 @@ int main(void)
 	RUN(client_leaves);
 	RUN(near_deadlines);
 	RUN(wrong_verbs);
+	RUN(bound);
 	RUN(evicted);
 	return tap_done();
 }

@@ -14,7 +14,8 @@
  *	EOPNOTSUPP	a flag or value that this kernel does not know or does not offer: (later)
  *	ENOMEM, EINTR	no memory; killed while it was being fetched
  * and every endpoint command but INFO and PEERS with
- *	EPERM		the caller is not the process that attached, before any other error
+ *	EPERM		the caller is not the process that attached, or with BOUND not the thread,
+ *			before any other error
  *	ESHUTDOWN	the endpoint is dead: detached or evicted
  */
 #ifndef _UAPI_LINUX_MSGCHAN_H
@@ -101,7 +102,8 @@ enum {
  * holds no space, and may miss messages; beside whatever other receivers there are. OLDEST: begins
  * at what is still there, not now (it does so itself; of an exclusive channel it always does).
  * AS_STANDBY: of an exclusive channel; where there is a receiver, waits to follow it.
- * BOUND (later).
+ * BOUND: a server whose RECV, REPLY and REPLY_RECV are for the attaching thread alone, so that
+ * -EDEADLK can be told: see CALL.
  */
 enum {
 	MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16
@@ -320,7 +322,10 @@ struct msgc_refuse { __u32 peer, flags; __aligned_u64 zero; };
  * CALL -> the slot, once the call has an outcome: its line tells which; ASYNC -> 0. EBUSY: the
  * slot is busy, or has a waiter. EINVAL: deadline 0 without RESUME. EMSGSIZE: len or room
  * beyond the slot. EHOSTDOWN. ENOENT: nothing to resume. EINTR: the call goes on, RESUME is set
- * here. RESUME's own deadline: EAGAIN, ETIMEDOUT.
+ * here. RESUME's own deadline: EAGAIN, ETIMEDOUT. EDEADLK: the calling thread would sleep for
+ * itself. It has a BOUND server; the channel's one server is BOUND, to this thread or to one that
+ * sleeps in such a CALL itself, and so on back to this thread, over at most 16 threads. Whatever
+ * the deadlines; a call in flight (RESUME, or a plain CALL that a signal restarted) goes on.
  */
 struct msgc_call { __u16 slot, flags; __u32 zero; __aligned_u64 deadline; };
 /* CANCEL -> 0. Slot 0xffff: any. ENOENT: no call in flight with that cookie. */
