@@ -340,14 +340,22 @@ TEST_F(quota, client_ceiling)
 
 /* ---- what a killed process held comes back too ---- */
 
+static int make_half(void *arg)
+{
+	(void)arg;
+	return create_private(CREATE(.ring_max = 512 << 10));
+}
+
 /* The last references of the process before may fall in a worker, a little later. */
 static int hold_all(int sk, void *arg)
 {
 	int chan, fd[8], n;
 
 	(void)arg;
-	if (become(ALICE, ALICE) ||
-	    !until((chan = create_private(CREATE(.ring_max = 512 << 10))) >= 0))
+	if (become(ALICE, ALICE))
+		return 1;
+	chan = make_soon(make_half, NULL);
+	if (chan < 0)
 		return 1;
 	for (int tries = 0; tries < 500; tries++) {
 		n = until_refused(make_ring, &chan, fd, 8);

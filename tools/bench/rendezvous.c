@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * msgchan-rendezvous: calls through the public API of libipc, request and reply written and read in
- * place. A round trip is one ipc_call() of the client and one ipc_reply_recv() of the server, with a
- * deadline that is never reached.
+ * msgchan-rendezvous: calls through the public API of libipc, request and reply written and read
+ * in place. A round trip is one ipc_call() of the client and one ipc_reply_recv() of the server,
+ * with a deadline that is never reached.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ struct link {
 
 struct end {
 	struct ipc_endpoint *ep;
-	struct ipc_msg msg;		/* client: the call; server: the request that it has, if any */
+	struct ipc_msg msg;		/* client: the call; server: the request that it has */
 	uint64_t deadline;
 };
 

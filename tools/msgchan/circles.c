@@ -82,7 +82,8 @@ static void open_node(struct graph *g, size_t i, size_t parent)
 {
 	struct node *node = &g->node[i];
 
-	node->number = node->lowest = ++g->numbers;
+	node->number = ++g->numbers;
+	node->lowest = node->number;
 	node->parent = parent;
 	node->below = g->top;
 	g->top = i;
