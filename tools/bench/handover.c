@@ -55,13 +55,13 @@ static struct ipc_endpoint *attach(const struct job *job, uint32_t role)
 static void write_pages(void *data, uint32_t size)
 {
 	for (uint32_t i = 0; i < size; i += PAGE)
-		((volatile char *)data)[i] = 1;
+		__atomic_store_n((char *)data + i, 1, __ATOMIC_RELAXED);
 }
 
 static void read_pages(const void *data, uint32_t size)
 {
 	for (uint32_t i = 0; i < size; i += PAGE)
-		(void)((const volatile char *)data)[i];
+		__atomic_load_n((const char *)data + i, __ATOMIC_RELAXED);
 }
 
 static void hand_over(struct ipc_endpoint *ep, uint32_t size, uint64_t cookie, bool touch)
