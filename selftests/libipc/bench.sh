@@ -60,6 +60,9 @@ check 'a round trip by pipe is four system calls' syscalls rtt pipe '. == 4'
 check 'a call and its answer are two' syscalls rtt msgchan-rendezvous '. == 2'
 check 'and two context switches on one CPU' switches msgchan-rendezvous '. >= 1.9 and . < 3'
 check 'a message by seqpacket is two' syscalls stream unix-seqpacket '. == 2'
+# shellcheck disable=SC2016 # the filter is jq's
+check 'a claim of 32 is one' jq -se '[.[] | select(.metric == "syscalls_per_claim") | .value]
+	| length > 0 and all(.[]; . <= 1)' "$dir/counts"
 check 'a polled round trip is none' syscalls rtt msgchan-ring-polled '. == 0'
 check 'a polled message is none' syscalls stream msgchan-ring-polled '. == 0'
 rm -r "$dir"

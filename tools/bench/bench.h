@@ -159,6 +159,7 @@ void case_rtt(void);
 void case_stream(void);
 void case_handover(void);
 void case_fanin(void);
+void case_balanced(void);
 void case_memory(void);
 
 #endif

@@ -31,6 +31,7 @@ static const struct {
 	{ "stream", case_stream },
 	{ "handover", case_handover },
 	{ "fanin", case_fanin },
+	{ "balanced", case_balanced },
 	{ "memory", case_memory },
 };
 
