@@ -65,6 +65,7 @@ held_calls_have_an_age() {
 	is "$(json '.held[0] | "\(.channel) \(.records) \(.bytes) \(.attempts) \(.lag)"')" "/t 1 5 0 null"
 	is "$(json '.held[0].oldest | . > 1000000000 and . < 60000000000')" true
 	kill -9 $server
+	ended $server 137
 	msgchan serve /t -- sh -c 'exec sleep 20' &
 	server=$!
 	soon holding /t

@@ -48,6 +48,7 @@ standby_goes_on() {
 	soon standing /t
 	echo one >&4
 	soon has out1 one
+	soon released /t	# else the next one gets it again
 	kill -9 $first
 	echo two >&4
 	exec 4>&-
@@ -59,6 +60,10 @@ standby_goes_on() {
 	expect 2 m recv --standby /t
 	said 'exclusive delivery'
 	expect 2 m recv --standby --untethered /t
+}
+
+released() {
+	is "$(m who -n -b -o ROLE,LAG "$1" | grep sender | xargs)" "sender 0"
 }
 
 standing() {
