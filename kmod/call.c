@@ -114,8 +114,10 @@ static long wait_for_outcome(struct msgc_txn *txn, u64 until)
  * A server that was woken on this CPU may run first: most often it has answered before we come
  * back, and nobody needs to put us to sleep and wake us.
  */
-static bool served_meanwhile(struct msgc_txn *txn)
+static bool served_meanwhile(struct msgc_txn *txn, u64 until)
 {
+	if (txn->client->ch->par.spin_ns && msgc_spin(txn->client, txn, until))
+		return settled(txn, 0);
 	if (!need_resched())
 		return false;
 	cond_resched();
@@ -167,7 +169,7 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 		msgc_timer_arm(ep, until);	/* for those who poll */
 		return 0;
 	}
-	ret = served_meanwhile(txn) ? txn->slot : wait_for_outcome(txn, until);
+	ret = served_meanwhile(txn, until) ? txn->slot : wait_for_outcome(txn, until);
 	if (ret == -ERESTARTSYS || ret == -EINTR)
 		call->flags |= MSGC_RESUME;
 	return ret;
@@ -254,6 +256,11 @@ static long receive(struct msgc_endpoint *server, u64 deadline)
 	struct msgc_waiter waiter;
 	long ret;
 
+	if (server->ch->par.spin_ns && msgc_spin(server, NULL, deadline)) {
+		ret = try_receive(server);
+		if (ret != -EAGAIN)
+			return ret;
+	}
 	msgc_waiter_init(&waiter, MSGC_WAITS_CALL, deadline);
 	do {
 		prepare_to_wait(&server->wait, &waiter.entry, TASK_INTERRUPTIBLE);

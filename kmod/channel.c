@@ -78,8 +78,6 @@ static int check_rendezvous(struct msgc_create *par)
 	if (par->delivery || par->ring_max || (par->flags & MSGC_UNTETHERED_ONLY) ||
 	    (par->max_attempts && !(par->flags & MSGC_REDELIVER)))
 		return -EINVAL;
-	if (par->spin_ns)
-		return -EOPNOTSUPP;
 	par->max_senders = par->max_senders ?: 64;
 	par->max_receivers = par->max_receivers ?: servers;
 	par->slots = par->slots ?: 4;
@@ -87,7 +85,8 @@ static int check_rendezvous(struct msgc_create *par)
 	par->reply = par->reply ?: SLOT_DEFAULT;
 	if (par->max_senders > MSGC_SENDERS || par->max_receivers > MSGC_RECEIVERS ||
 	    (servers == 1 && par->max_receivers > 1) ||
-	    par->slots > MSGC_SLOTS || par->request > SLOT_MOST || par->reply > SLOT_MOST)
+	    par->slots > MSGC_SLOTS || par->request > SLOT_MOST || par->reply > SLOT_MOST ||
+	    par->spin_ns > MSGC_SPIN_NS)
 		return -EINVAL;
 	par->request = PAGE_ALIGN(par->request);
 	par->reply = PAGE_ALIGN(par->reply);

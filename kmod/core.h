@@ -250,8 +250,11 @@ struct msgc_endpoint {
 	spinlock_t timer_lock;		/* starting it */
 	u64 timer_at;			/* when it will ring; U64_MAX: not armed */
 	atomic64_t kicks, needless;
+	atomic64_t looks;		/* rendezvous: rounds of spin.c */
 
 	/* rendezvous: channel->lock */
+	struct task_struct *thread;	/* spin_ns: the last that waited here */
+	u32 partner;			/* id of whom it last dealt with; 0: nobody */
 	bool unwoken;			/* client: calls were given up since it was woken */
 	u64 shed;			/* dead client: slots whose pages are gone, or going */
 	struct msgc_claimer *claimer;	/* balanced receiver */

@@ -364,4 +364,5 @@ void msgc_show_endpoint(struct seq_file *m, struct msgc_endpoint *ep)
 	seq_printf(m, "bytes:\t%llu\n", ep->charged);
 	seq_printf(m, "kicks:\t%lld\nneedless:\t%lld\n", atomic64_read(&ep->kicks),
 		   atomic64_read(&ep->needless));
+	seq_printf(m, "looks:\t%lld\n", atomic64_read(&ep->looks));
 }

@@ -147,10 +147,13 @@ static void publish_held(const struct msgc_txn *txn, u64 id)
 
 /* ---- waking: everybody, and key 0, or a multishot poll would end without looking again ---- */
 
-/* handoff: the caller is about to sleep, so the other one may as well run here. */
+/*
+ * handoff: the caller is about to sleep, so the other one may as well run here; but not if he would
+ * rather look on while it runs elsewhere.
+ */
 void msgc_call_wake(struct msgc_endpoint *ep, bool handoff)
 {
-	if (handoff)
+	if (handoff && !ep->ch->par.spin_ns)
 		msgc_wake_sync(ep);
 	else
 		wake_up_all(&ep->wait);
@@ -317,6 +320,8 @@ u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn)
 	hold->id = ++ch->call_gen << MSGC_ENTRY_BITS | entry;
 	server->taken++;
 	txn->client->taken++;
+	server->partner = txn->client->id;
+	txn->client->partner = server->id;
 	publish_held(txn, hold->id);
 	msgc_done_of(txn)->server = server->id;
 	return entry;
@@ -458,6 +463,7 @@ void msgc_call_free(struct msgc_endpoint *ep)
 	kvfree(ep->txn);
 	kvfree(ep->hold);
 	msgc_bound_free(ep);
+	msgc_spin_free(ep);
 }
 
 void msgc_call_joined(struct msgc_endpoint *ep)

@@ -51,6 +51,10 @@ struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch);
 u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn);
 void msgc_txn_let_go(struct msgc_txn *txn);
 
+/* ---- spin.c ---- */
+bool msgc_spin(struct msgc_endpoint *ep, const struct msgc_txn *txn, u64 deadline);
+void msgc_spin_free(struct msgc_endpoint *ep);
+
 /* ---- bound.c ---- */
 int msgc_bound_wait(struct msgc_txn *txn);	/* -EDEADLK */
 void msgc_bound_done(struct msgc_txn *txn);

@@ -172,7 +172,12 @@ struct ipc_options {
 	uint32_t slots;		/* rendezvous: calls in flight per client, 4; at most 64 */
 	uint32_t uid, gid;	/* the owner, with IPC_OWNER; UINT32_MAX: the caller's */
 	uint32_t pad;		/* 0 */
-	uint64_t spin_ns;	/* reserved: 0 */
+	/*
+	 * rendezvous: how long a wait for a call or an answer looks before it sleeps, at most
+	 * 1,000,000: only while the other thread runs on another CPU, and nobody wants this one.
+	 * 0: not at all. Worth it where both sides have a CPU and answers take microseconds
+	 */
+	uint64_t spin_ns;
 };
 
 /* How to attach. 0 is the default of all but role. */

@@ -49,6 +49,8 @@ wrong_usage_is_status_2() {
 	expect 2 m create --slots 4 /t
 	expect 2 m create -m rendezvous --ring 4K /t
 	expect 2 m create -m rendezvous --max-attempts 4 /t
+	expect 2 m create --spin 50us /t
+	expect 2 m create -m rendezvous --spin 2ms /t
 	expect 2 m create -m rendezvous --redeliver --max-attempts 65536 /t
 	expect 2 m create -d balanced --max-attempts 65536 /t
 	expect 2 m wait -t soon /t

@@ -43,8 +43,9 @@ static void create_options(void)
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .max_senders = 1025 };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
-	opt = (struct ipc_options){ .size = sizeof(opt), .mode = IPC_RENDEZVOUS, .spin_ns = 1 };
-	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
+	opt = (struct ipc_options){ .size = sizeof(opt), .mode = IPC_RENDEZVOUS,
+				    .spin_ns = 1000001 };
+	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .pad = 1 };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = 4 };

@@ -12,7 +12,7 @@ enum {
 	C_NAME, C_ID, C_MODE, C_DELIVERY, C_OWNER, C_UID, C_GID, C_PERM, C_FLAGS, C_SND, C_RCV,
 	C_DEPTH, C_CAP, C_HIWAT, C_LOST, C_DROPPED, C_MISSED, C_REDELIV, C_SKIPPED, C_BLOCKED,
 	C_KICKS, C_MAXSND, C_MAXRCV,
-	C_RINGMAX, C_SLOTS, C_REQUEST, C_REPLY, C_ATTEMPTS, C_AGE, N_COLUMNS
+	C_RINGMAX, C_SLOTS, C_REQUEST, C_REPLY, C_ATTEMPTS, C_SPIN, C_AGE, N_COLUMNS
 };
 
 const struct column channel_columns[] = {
@@ -47,6 +47,7 @@ const struct column channel_columns[] = {
 	[C_SLOTS] = { "SLOTS", COL_NUMBER | COL_MORE, "calls in flight per client" },
 	[C_REQUEST] = { "REQUEST", COL_NUMBER | COL_MORE, "largest request" },
 	[C_REPLY] = { "REPLY", COL_NUMBER | COL_MORE, "largest reply" },
+	[C_SPIN] = { "SPIN", COL_NUMBER | COL_MORE, "how long a wait looks before it sleeps" },
 	[C_ATTEMPTS] = { "ATTEMPTS", COL_NUMBER | COL_MORE,
 			 "holders that may die of a call, or a balanced message" },
 	[C_AGE] = { "AGE", COL_NUMBER, "since it was created" },
@@ -141,6 +142,7 @@ static void call_cells(struct table *t, const struct msgc_info *info)
 	table_count(t, C_SLOTS, info->slots);
 	table_size(t, C_REQUEST, info->request);
 	table_size(t, C_REPLY, info->reply);
+	table_time(t, C_SPIN, info->spin_ns);
 	table_count(t, C_ATTEMPTS, info->max_attempts);
 }
 

@@ -39,11 +39,13 @@ static const char help[] =
 	"      --redeliver        calls of a server that dies go to the next one\n"
 	"      --max-attempts N   with --redeliver: servers that may die of one call; default: any\n"
 	"                         number\n"
+	"      --spin TIME        who waits looks so long before it sleeps, while the other side\n"
+	"                         runs on another CPU; at most 1ms; default: not at all\n"
 	"  -h, --help             this text\n";
 
 enum {
 	O_SENDERS = 256, O_RECEIVERS, O_RING, O_SLOTS, O_REQUEST, O_REPLY, O_MANY, O_REDELIVER,
-	O_ATTEMPTS, O_PERSISTENT, O_UNTETHERED
+	O_ATTEMPTS, O_PERSISTENT, O_UNTETHERED, O_SPIN
 };
 
 static const struct option options[] = {
@@ -62,9 +64,12 @@ static const struct option options[] = {
 	{ "many-servers", no_argument, NULL, O_MANY },
 	{ "redeliver", no_argument, NULL, O_REDELIVER },
 	{ "max-attempts", required_argument, NULL, O_ATTEMPTS },
+	{ "spin", required_argument, NULL, O_SPIN },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 }
 };
+
+#define SPIN_MOST 1000000U	/* ns */
 
 static uint32_t mode_arg(const char *text)
 {
@@ -133,6 +138,15 @@ static uint64_t room_arg(const char *option, const char *text)
 	return n;
 }
 
+static uint64_t spin_arg(const char *text)
+{
+	uint64_t ns = time_arg("--spin", text);
+
+	if (ns > SPIN_MOST)
+		exit(usage("--spin: at most 1ms"));
+	return ns;
+}
+
 static bool option(struct ipc_options *o, int c)
 {
 	switch (c) {
@@ -180,6 +194,9 @@ static bool option(struct ipc_options *o, int c)
 	case O_ATTEMPTS:
 		o->max_attempts = limit_arg("--max-attempts", optarg, UINT16_MAX);
 		return true;
+	case O_SPIN:
+		o->spin_ns = spin_arg(optarg);
+		return true;
 	default:
 		return false;
 	}
@@ -188,7 +205,7 @@ static bool option(struct ipc_options *o, int c)
 /* The kernel says EINVAL; this says of what. */
 static const char *misfit(const struct ipc_options *o)
 {
-	bool calls = o->slots || o->request || o->reply ||
+	bool calls = o->slots || o->request || o->reply || o->spin_ns ||
 		     o->flags & (IPC_MANY_SERVERS | IPC_REDELIVER);
 
 	if (o->mode == IPC_RING && calls)

@@ -32,6 +32,7 @@
 #define MSGC_HELD	1024	/* most calls a server endpoint may hold */
 #define MSGC_CLAIMS	64	/* most records a balanced receiver may hold */
 #define MSGC_ATTEMPTS	65535	/* most max_attempts: what is counted */
+#define MSGC_SPIN_NS	1000000	/* greatest spin_ns */
 #define MSGC_FDS	8	/* most files with a call or reply (later) */
 #define MSGC_ALIGN	32	/* records and positions in a ring */
 
@@ -154,7 +155,12 @@ struct msgc_create {
 	__aligned_u64 ring_max;
 	/* rendezvous: bytes per slot; rounded up to pages */
 	__aligned_u64 request, reply;
-	__aligned_u64 spin_ns;			/* (later) */
+	/*
+	 * rendezvous: how long CALL, RECV and REPLY_RECV look before they sleep, at most
+	 * MSGC_SPIN_NS; 0: not at all. They do so only while the thread that was last dealt with
+	 * runs, or is being woken, on another CPU, and nobody else wants this one
+	 */
+	__aligned_u64 spin_ns;
 	char name[MSGC_NAME];
 };
 
