@@ -58,6 +58,7 @@ for file in times counts; do
 done
 check 'a round trip by pipe is four system calls' syscalls rtt pipe '. == 4'
 check 'a call and its answer are two' syscalls rtt msgchan-rendezvous '. == 2'
+check 'and where both look before they sleep' syscalls rtt msgchan-rendezvous-spin '. == 2'
 check 'and two context switches on one CPU' switches msgchan-rendezvous '. >= 1.9 and . < 3'
 check 'a message by seqpacket is two' syscalls stream unix-seqpacket '. == 2'
 # shellcheck disable=SC2016 # the filter is jq's

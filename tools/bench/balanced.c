@@ -3,10 +3,7 @@
  * Case balanced: what taking from a work queue costs a receiver in system calls. The sender has
  * published everything before the receiver begins, so every claim brings as many as it asks for.
  */
-#include <errno.h>
-
-#include <libipc.h>
-
+#include "library.h"
 #include "payload.h"
 
 #define SIZE		64
@@ -19,23 +16,9 @@ struct job {
 
 static struct ipc_endpoint *attach(const struct job *job, uint32_t role)
 {
-	struct ipc_attach how = { .size = sizeof(how), .role = role };
-	struct ipc_endpoint *ep;
-	int err = ipc_attach(job->channel, &how, &ep);
-
-	if (err)
-		die("balanced: no endpoint: %s", ipc_strerror(err));
-	return ep;
-}
-
-static void must(struct ipc_endpoint *ep, int ret, const char *what)
-{
-	char why[256];
-
-	if (ret >= 0)
-		return;
-	ipc_why(ep, ret, why, sizeof(why));
-	die("balanced: %s: %s", what, why);
+	return new_endpoint(job->channel, &(struct ipc_attach){
+		.size = sizeof(struct ipc_attach), .role = role,
+	});
 }
 
 static void sender(struct process *me)
@@ -85,10 +68,8 @@ static void run(struct job *job)
 	struct ipc_options opt = {
 		.size = sizeof(opt), .mode = IPC_RING, .delivery = IPC_BALANCED,
 	};
-	int err = ipc_create(NULL, &opt, &job->channel);
 
-	if (err)
-		die("balanced: cannot create a channel: %s", ipc_strerror(err));
+	job->channel = new_channel(&opt);
 	job->process[0] = (struct process){ .cpu = RECEIVER_CPU, .body = receiver, .job = job };
 	job->process[1] = (struct process){ .cpu = SENDER_CPU, .body = sender, .job = job };
 	run_processes(job->process, 2);

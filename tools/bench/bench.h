@@ -110,7 +110,7 @@ struct sink;
 /* One way, from senders to a receiver. Functions that cannot do what they should, die. */
 struct transport {
 	const char *name;
-	bool polled;		/* both sides look all the time: no use on one CPU */
+	bool polled;		/* who waits looks, and does not sleep: no use on one CPU */
 	size_t max_size;	/* of a message, 0 = any */
 	/* Before the fork. */
 	void *(*create)(const struct shape *shape);
@@ -125,8 +125,10 @@ struct transport {
 	void (*serve)(void *end, struct sink *to, struct source *from, bool last);
 };
 
-extern const struct transport msgchan_ring, msgchan_ring_polled, msgchan_rendezvous, pipes,
-	seqpacket, eventfd_shm, spin, spsc;
+extern const struct transport msgchan_ring, msgchan_ring_polled, msgchan_rendezvous,
+	msgchan_rendezvous_spin, binder, pipes, seqpacket, eventfd_shm, spin, spsc;
+
+bool binder_offered(void);		/* by this kernel */
 
 /* Bytes of a ring: unless the shape says so, at least 64 messages, 1 to 32 MiB. */
 size_t ring_bytes(const struct shape *shape);
@@ -160,6 +162,7 @@ void case_stream(void);
 void case_handover(void);
 void case_fanin(void);
 void case_balanced(void);
+void case_calls(void);
 void case_memory(void);
 
 #endif

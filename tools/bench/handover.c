@@ -8,9 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <libipc.h>
-
-#include "bench.h"
+#include "library.h"
 
 #define RING	(128U << 20)
 #define ROUNDS	1000U
@@ -29,27 +27,12 @@ struct job {
 	struct process process[2];
 };
 
-static void must(struct ipc_endpoint *ep, int err, const char *what)
-{
-	char why[256];
-
-	if (!err)
-		return;
-	ipc_why(ep, err, why, sizeof(why));
-	die("handover: %s: %s", what, why);
-}
-
 static struct ipc_endpoint *attach(const struct job *job, uint32_t role)
 {
-	struct ipc_attach how = {
-		.size = sizeof(how), .role = role, .ring = role == IPC_SENDER ? RING : 0,
-	};
-	struct ipc_endpoint *ep;
-	int err = ipc_attach(job->channel, &how, &ep);
-
-	if (err)
-		die("handover: no endpoint: %s", ipc_strerror(err));
-	return ep;
+	return new_endpoint(job->channel, &(struct ipc_attach){
+		.size = sizeof(struct ipc_attach), .role = role,
+		.ring = role == IPC_SENDER ? RING : 0,
+	});
 }
 
 static void write_pages(void *data, uint32_t size)
@@ -108,8 +91,7 @@ static void take(struct ipc_endpoint *ep, uint32_t size, uint64_t cookie, bool t
 
 	while ((got = ipc_recv(ep, &msg, 1, IPC_NOW)) == -EAGAIN)
 		relax();
-	if (got < 0)
-		must(ep, got, "recv");
+	must(ep, got, "recv");
 	if (msg.len != size || msg.cookie != cookie || msg.missed)
 		die("handover: not the message that was sent");
 	if (touch)
@@ -137,10 +119,8 @@ static uint64_t run(void *of, uint64_t rounds)
 {
 	struct ipc_options opt = { .size = sizeof(opt), .mode = IPC_RING, .ring_max = RING };
 	struct job *job = of;
-	int err = ipc_create(NULL, &opt, &job->channel);
 
-	if (err)
-		die("handover: cannot create a channel: %s", ipc_strerror(err));
+	job->channel = new_channel(&opt);
 	job->rounds = (unsigned int)rounds;
 	job->process[0] = (struct process){ .cpu = SENDER_CPU, .body = sender, .job = job };
 	job->process[1] = (struct process){ .cpu = RECEIVER_CPU, .body = receiver, .job = job };

@@ -32,6 +32,7 @@ static const struct {
 	{ "handover", case_handover },
 	{ "fanin", case_fanin },
 	{ "balanced", case_balanced },
+	{ "calls", case_calls },
 	{ "memory", case_memory },
 };
 

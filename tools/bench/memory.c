@@ -12,9 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <libipc.h>
-
-#include "bench.h"
+#include "library.h"
 
 #define ROOT		"/sys/fs/cgroup"
 #define GROUP		ROOT "/msgchan-bench"
@@ -59,17 +57,11 @@ static struct stat_lines read_stat(void)
 	return found;
 }
 
-static struct ipc_endpoint *attach(struct ipc_channel *channel, uint32_t role)
+static struct ipc_endpoint *attach(struct ipc_channel *channel)
 {
-	struct ipc_attach how = {
-		.size = sizeof(how), .role = role, .ring = role == IPC_SENDER ? RING : 0,
-	};
-	struct ipc_endpoint *ep;
-	int err = ipc_attach(channel, &how, &ep);
-
-	if (err)
-		die("memory: no endpoint: %s", ipc_strerror(err));
-	return ep;
+	return new_endpoint(channel, &(struct ipc_attach){
+		.size = sizeof(struct ipc_attach), .role = IPC_SENDER, .ring = RING,
+	});
 }
 
 static void record(const char *metric, double bytes, unsigned int run_no)
@@ -91,12 +83,11 @@ static void attach_all(struct process *me)
 
 	write_file(GROUP "/cgroup.procs", "0");
 	for (unsigned int i = 0; i < ENDPOINTS / 64; i++)
-		if (ipc_create(NULL, NULL, &channels[i]))
-			die("memory: cannot create a channel");
-	ipc_detach(attach(channels[0], IPC_SENDER));	/* what only the first one costs */
+		channels[i] = new_channel(NULL);
+	ipc_detach(attach(channels[0]));	/* what only the first one costs */
 	before = read_stat();
 	for (unsigned int i = 0; i < ENDPOINTS; i++)
-		endpoints[i] = attach(channels[i / 64], IPC_SENDER);
+		endpoints[i] = attach(channels[i / 64]);
 	after = read_stat();
 	record("kernel_bytes", (double)(after.kernel - before.kernel), me->number);
 	record("pagetable_bytes", (double)(after.pagetables - before.pagetables), me->number);

@@ -77,6 +77,16 @@ def print:
 	| line("a call and its answer, 64 B, one CPU, instructions: \(.key)";
 		ratio($r; one("rtt"; 64; 1; $call; "instructions");
 			one("rtt"; 64; 1; .key; "instructions")); "<="; .value)),
+	line("a call and its answer, 64 B, two CPUs, looking before sleeping: pipe : this";
+		ratio($r; rtt("pipe"); rtt("msgchan-rendezvous-spin")); ">="; 10),
+	line("  the same, never looking: this : pipe";
+		ratio($r; rtt($call); rtt("pipe")); "<="; 1),
+	line("a call with 1 MiB both ways, nobody touching it, instructions: with 64 B";
+		ratio($r; one("calls"; 1048576; 1; $call; "instructions") + { peers: 2 };
+			one("calls"; 64; 1; $call; "instructions") + { peers: 2 }); "<="; 1),
+	line("a call beside 1,000 idle clients, instructions: alone";
+		ratio($r; one("calls"; 64; 1; $call; "instructions") + { peers: 1002 };
+			one("calls"; 64; 1; $call; "instructions") + { peers: 2 }); "<="; 1.1),
 	line("system calls of a call and its answer";
 		figure($r; one("rtt"; 64; 1; $call; "syscalls")); "<="; 2),
 	line("context switches of it, on one CPU";
@@ -113,7 +123,14 @@ def print:
 	(("pipe", "unix-seqpacket") as $rival
 	| { text: "round trip, 64 B, one CPU, instructions: ring : \($rival)",
 	    f: ratio($r; one("rtt"; 64; 1; $ring; "instructions");
-		one("rtt"; 64; 1; $rival; "instructions")) })
+		one("rtt"; 64; 1; $rival; "instructions")) }),
+	{ text: "a call and its answer, 64 B, one CPU, instructions: binder",
+	  f: ratio($r; one("rtt"; 64; 1; $call; "instructions");
+		one("rtt"; 64; 1; "binder"; "instructions")) },
+	{ text: "a call and its answer, 64 B, two CPUs: binder",
+	  f: ratio($r; rtt($call); rtt("binder")) },
+	{ text: "  looking before sleeping",
+	  f: ratio($r; rtt("msgchan-rendezvous-spin"); rtt("binder")) }
   ] as $more
 | "",
   "\($env.kernel), \($env.cpus) CPUs (\($env.accel)), host: \($env.host_cpu), load \($env.host_load)",

@@ -7,8 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <libipc.h>
-
+#include "library.h"
 #include "payload.h"
 
 struct link {
@@ -30,14 +29,11 @@ static void *create(const struct shape *shape)
 		.ring_max = ring_bytes(shape),
 	};
 	struct link *link = malloc(sizeof(*link));
-	int err;
 
 	if (!link)
 		die_errno(ENOMEM, "link");
 	link->shape = *shape;
-	err = ipc_create(NULL, &opt, &link->channel);
-	if (err)
-		die("no channel: %s", ipc_strerror(err));
+	link->channel = new_channel(&opt);
 	return link;
 }
 
@@ -58,13 +54,10 @@ static void *attach(void *to, bool sender)
 		.ring = sender ? ring_bytes(&link->shape) : 0,
 	};
 	struct end *end = calloc(1, sizeof(*end));
-	int err;
 
 	if (!end)
 		die_errno(ENOMEM, "end");
-	err = ipc_attach(link->channel, &how, &end->ep);
-	if (err)
-		die("no endpoint: %s", ipc_strerror(err));
+	end->ep = new_endpoint(link->channel, &how);
 	return end;
 }
 
@@ -76,14 +69,6 @@ static void detach(void *of)
 	free(end);
 }
 
-_Noreturn static void failed(struct end *end, int err, const char *what)
-{
-	char why[256];
-
-	ipc_why(end->ep, err, why, sizeof(why));
-	die("%s: %s", what, why);
-}
-
 static inline void reserve(struct end *end, struct ipc_msg *msg, uint32_t size, bool polled)
 {
 	int err;
@@ -93,7 +78,7 @@ static inline void reserve(struct end *end, struct ipc_msg *msg, uint32_t size, 
 		if (!err)
 			return;
 		if (err != -EAGAIN)
-			failed(end, err, "reserve");
+			failed(end->ep, err, "reserve");
 		relax();
 	}
 }
@@ -101,36 +86,28 @@ static inline void reserve(struct end *end, struct ipc_msg *msg, uint32_t size, 
 static inline void send_batch(struct end *end, struct source *from, unsigned int n, bool polled)
 {
 	struct ipc_msg *msg = end->msg;
-	int err;
 
 	for (unsigned int i = 0; i < n; i++) {
 		reserve(end, &msg[i], (uint32_t)from->size, polled);
 		fill(from, msg[i].data);
-		err = ipc_commit(end->ep, &msg[i]);
-		if (err)
-			failed(end, err, "commit");
+		must(end->ep, ipc_commit(end->ep, &msg[i]), "commit");
 	}
-	err = ipc_publish(end->ep);
-	if (err)
-		failed(end, err, "publish");
+	must(end->ep, ipc_publish(end->ep), "publish");
 }
 
 static inline unsigned int recv_batch(struct end *end, struct sink *to, unsigned int n, bool polled)
 {
-	int got, err;
+	int got;
 
 	while ((got = ipc_recv(end->ep, end->msg, n, polled ? IPC_NOW : IPC_FOREVER)) == -EAGAIN)
 		relax();
-	if (got < 0)
-		failed(end, got, "recv");
+	must(end->ep, got, "recv");
 	for (int i = 0; i < got; i++) {
 		if (end->msg[i].len != to->size)
 			die("a message of %u bytes", end->msg[i].len);
 		check(to, end->msg[i].data);
 	}
-	err = ipc_release(end->ep, end->msg, (unsigned int)got);
-	if (err)
-		failed(end, err, "release");
+	must(end->ep, ipc_release(end->ep, end->msg, (unsigned int)got), "release");
 	return (unsigned int)got;
 }
 

@@ -117,14 +117,15 @@ static uint64_t run(void *of, uint64_t rounds)
 	job->rounds = rounds;
 	job->warm_up = rounds / 8 + 1;
 	job->there = t->create(&job->shape);
-	job->back = t->create(&job->shape);
+	job->back = t->call ? NULL : t->create(&job->shape);
 	job->process[0] = (struct process){ .cpu = SENDER_CPU, .body = client, .job = job };
 	job->process[1] = (struct process){
 		.cpu = job->two_cpus ? RECEIVER_CPU : SENDER_CPU, .body = server, .job = job,
 	};
 	run_processes(job->process, 2);
 	t->destroy(job->there);
-	t->destroy(job->back);
+	if (job->back)
+		t->destroy(job->back);
 	return job->process[0].report.ns;
 }
 
@@ -165,14 +166,14 @@ static void report(struct job *job, unsigned int run_no)
 static void placement(bool two_cpus)
 {
 	static const struct transport *const all[] = {
-		&msgchan_rendezvous, &msgchan_ring, &pipes, &seqpacket, &eventfd_shm,
-		&msgchan_ring_polled, &spin,
+		&msgchan_rendezvous, &msgchan_ring, &pipes, &seqpacket, &eventfd_shm, &binder,
+		&msgchan_rendezvous_spin, &msgchan_ring_polled, &spin,
 	};
 	struct job jobs[ARRAY_SIZE(all)] = { 0 };
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(all); i++) {
-		if (all[i]->polled && !two_cpus)
+		if ((all[i]->polled && !two_cpus) || (all[i] == &binder && !binder_offered()))
 			continue;
 		jobs[n] = (struct job){
 			.transport = all[i], .two_cpus = two_cpus,
