@@ -57,11 +57,12 @@ verify:				## check the models of the protocol
 	@tools/deps.sh verify
 	@$(MAKE) -s -C selftests/models
 
-# how many messages and kills, for make stress
+# how many messages, kills and calls, for make stress
 export STRESS_MESSAGES ?= 100000000
 export STRESS_KILLS ?= 2000
+export STRESS_CALLS ?= 2000000
 
-stress: libipc			## very many messages, all checked, and kill -9; in a guest
+stress: libipc			## very many messages and calls, all checked, and kill -9; in a guest
 	@tools/deps.sh build vm
 	$(MAKE) -C selftests/stress
 	@tools/vm/stress $(KERNEL)

@@ -50,12 +50,6 @@ static struct ipc_channel *ch;
 static uint64_t per_sender;
 static atomic_uchar *got_bits;			/* balanced: a bit for each message */
 
-static uint32_t random_below(uint64_t *state, uint32_t n)
-{
-	*state = *state * UINT64_C(6364136223846793005) + 1442695040888963407;
-	return (uint32_t)(*state >> 33) % n;
-}
-
 static void maybe_pause(uint64_t *random)
 {
 	if (!random_below(random, now->one_pause_in))

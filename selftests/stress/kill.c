@@ -68,12 +68,6 @@ static struct fate *fates;		/* balanced: LIFE of each stream */
 static unsigned int streams;		/* begun so far */
 static atomic_bool *drained;		/* no sender is left: receivers end when all is taken */
 
-static uint32_t random_below(uint64_t *state, uint32_t n)
-{
-	*state = *state * UINT64_C(6364136223846793005) + 1442695040888963407;
-	return (uint32_t)(*state >> 33) % n;
-}
-
 static bool is_balanced(void)
 {
 	return now->delivery == IPC_BALANCED;

@@ -50,6 +50,12 @@ uint64_t number_from(const char *variable, uint64_t otherwise)
 	return text && *text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+uint32_t random_below(uint64_t *state, uint32_t n)
+{
+	*state = *state * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (uint32_t)(*state >> 33) % n;
+}
+
 /* ---- children ---- */
 
 void spawn(struct child *child, void (*fn)(unsigned int), unsigned int arg)

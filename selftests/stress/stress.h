@@ -40,6 +40,7 @@ __attribute__((format(printf, 2, 3))) void fail(int line, const char *format, ..
 
 void *shared_memory(size_t size);
 uint64_t number_from(const char *variable, uint64_t otherwise);	/* of the environment */
+uint32_t random_below(uint64_t *state, uint32_t n);
 
 /* ---- children ---- */
 

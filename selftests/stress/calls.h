@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* calls.h - what the parent, the clients and the servers of the stress of calls have in common. */
+#ifndef STRESS_CALLS_H
+#define STRESS_CALLS_H
+
+#include <linux/msgchan.h>
+
+#include "stress.h"
+
+#define PAGE		4096U
+#define SLOTS		2U		/* of each client endpoint */
+#define PROCESSES	24U		/* at most, of clients and of servers */
+#define SERVERS		4U
+#define MOST_HELD	16U		/* calls, by one server */
+
+/* How a call ended, as its client was told; as far as it lived to be told. */
+enum end {
+	NOT_TOLD,
+	ANSWERED,
+	SENT,				/* a one-way message that a server took */
+	NEVER_IN_TIME,			/* NOT_EXECUTED by ETIMEDOUT, ... */
+	NEVER_CANCELED,
+	NEVER_NO_SERVER,
+	MAYBE_IN_TIME,			/* MAYBE by ETIMEDOUT, ... */
+	MAYBE_CANCELED,
+	MAYBE_NO_SERVER,
+	MAYBE_DIED,
+	REFUSED,			/* CALL failed: nothing was done */
+	ENDS
+};
+
+/* What is known of one call, in memory that outlives its client and its servers. */
+struct fate {
+	atomic_uint life;		/* of its client; 0: never made */
+	atomic_ushort by;		/* life of the server that answers, or tried to */
+	atomic_uchar oneway, told;	/* told: enum end */
+	atomic_uchar seen;		/* by how many servers, each before anything else */
+	atomic_uchar answered;		/* how often; each before it is given */
+	atomic_uchar replied;		/* how often REPLY has returned */
+	atomic_uchar gone;		/* a server that held it saw that its client had given up */
+};
+
+struct plan {				/* a part of the test */
+	const char *name;
+	unsigned int clients, endpoints, servers;	/* processes; endpoints of each client */
+	uint32_t flags, attempts;
+	unsigned int share;		/* of all calls, in percent */
+	unsigned int calls_per_kill;
+};
+
+/* Where a child that is doomed kills itself. */
+enum { ALIVE, AFTER_RECV, AFTER_NOTE, BEFORE_REPLY, AFTER_REPLY, AFTER_CALL, POINTS };
+
+struct world {				/* shared by all processes of a part */
+	uint64_t seed;			/* of all random choices of the children */
+	atomic_uint cookies, lives;	/* given so far; lives count from 1 */
+	atomic_uint life_of[PROCESSES];	/* of each child; 0: it has not begun */
+	atomic_bool drained;		/* the clients have gone: servers may end */
+	atomic_uchar doomed[PROCESSES];	/* where that child is to die */
+	atomic_uint recv_busy, resumed, again;	/* how often it came to that */
+	atomic_uint refused_reuse;	/* CALL on a slot that a server had not let go */
+	struct fate fate[];		/* by cookie */
+};
+
+extern const struct plan *now;
+extern struct world *world;
+extern struct ipc_channel *ch;
+extern unsigned int n_calls;		/* fates that there are */
+
+/* ---- an endpoint, by the UAPI alone ---- */
+
+struct end_point {
+	int fd;
+	struct msgc_attach at;
+	unsigned char *area[MSGC_AREAS];
+};
+
+long command(int fd, unsigned long nr, void *arg);	/* result, or -errno */
+void join(struct end_point *ep, uint32_t role, uint32_t flags, uint32_t held);
+void leave(struct end_point *ep);
+extern volatile int waiting_fd;		/* which a signal handler may INTERRUPT; -1: none */
+unsigned int begin_life(unsigned int me, uint64_t *random);
+void die_if_doomed(unsigned int me, unsigned int point);
+
+/* ---- what requests and replies contain, and how to tell that they do ---- */
+
+static inline uint32_t request_len(uint32_t cookie)
+{
+	return 8 * (1 + (uint32_t)(seed_of(1, cookie) >> 8) % 24);
+}
+
+static inline uint32_t reply_len(uint32_t cookie, uint32_t by)
+{
+	return 8 * (1 + (uint32_t)(seed_of(2 + by, cookie) >> 8) % 24);
+}
+
+static inline int32_t status_of(uint32_t cookie)
+{
+	return (int32_t)seed_of(0, cookie);
+}
+
+static inline void write_words(unsigned char *at, uint64_t seed, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i += 8, seed += ODD)
+		memcpy(at + i, &seed, 8);
+}
+
+static inline bool has_words(const unsigned char *at, uint64_t seed, uint32_t len)
+{
+	uint64_t wrong = 0, there;
+
+	for (uint32_t i = 0; i < len; i += 8, seed += ODD) {
+		memcpy(&there, at + i, 8);
+		wrong |= there ^ seed;
+	}
+	return !wrong;
+}
+
+void client(unsigned int me);
+void server(unsigned int me);
+
+#endif
