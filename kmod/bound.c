@@ -33,7 +33,7 @@ struct msgc_bound {
 };
 
 /* By pid; entries whose last reference went are as good as gone. Read under RCU. */
-static DEFINE_HASHTABLE(threads, 6);
+static DEFINE_HASHTABLE(threads, 10);
 /* Writing to `threads`; every msgc_bound's `call`; every channel's `bound`. */
 static DEFINE_SPINLOCK(chain_lock);
 

@@ -15,7 +15,7 @@
 static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline, u8 prio)
 {
 	struct msgc_channel *ch = txn->client->ch;
-	struct msgc_done *done = msgc_done_of(txn);
+	struct msgc_done *done = txn->done;
 	struct msgc_request req;
 	int err;
 
@@ -312,7 +312,7 @@ static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *
 	if (err)
 		return err;
 	if (!txn->outcome) {
-		struct msgc_done *done = msgc_done_of(txn);
+		struct msgc_done *done = txn->done;
 
 		done->len = reply->len;
 		done->type = answer.type;

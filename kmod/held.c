@@ -18,6 +18,12 @@
 
 static_assert(COLUMNS >= MSGC_SENDERS && COLUMNS >= MSGC_HELD);
 
+/* The clock when jiffies said that. */
+static u64 since(unsigned long then)
+{
+	return msgc_deadline_to_user(ktime_get_ns() - jiffies64_to_nsecs(jiffies - then));
+}
+
 static void fill_holder(struct msgc_wait_row *row, const struct msgc_endpoint *ep)
 {
 	memset(row, 0, sizeof(*row));
@@ -72,7 +78,7 @@ static bool call_row(struct msgc_wait_row *row, const struct msgc_endpoint *serv
 	row->call_state = txn->state;
 	row->slot = txn->slot;
 	row->attempts = txn->attempts;
-	row->since_ns = msgc_deadline_to_user(txn->taken_ns);
+	row->since_ns = since(txn->taken_at);
 	row->deadline = msgc_deadline_to_user(txn->deadline);
 	row->bytes = txn->req.len;
 	return true;
@@ -114,8 +120,7 @@ static void fill_waiter(struct msgc_wait_row *row, const struct msgc_endpoint *e
 	row->prio = task->rt_priority;
 	row->what = waiter->what;
 	row->slot = waiter->txn ? waiter->txn->slot : waiter->events;
-	row->since_ns = msgc_deadline_to_user(ktime_get_ns() -
-					      jiffies64_to_nsecs(jiffies - waiter->since));
+	row->since_ns = since(waiter->since);
 	row->deadline = msgc_deadline_to_user(waiter->deadline);
 }
 

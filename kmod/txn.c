@@ -40,26 +40,22 @@
 
 /* ---- what is shared with user space ---- */
 
-static struct msgc_request *request_of(const struct msgc_txn *txn)
+static void find_lines_of_slot(struct msgc_txn *txn)
 {
-	return msgc_region_at(&txn->client->own,
-			      sizeof(struct msgc_own) + txn->slot * sizeof(struct msgc_request));
+	const struct msgc_endpoint *client = txn->client;
+
+	txn->request = msgc_region_at(&client->own, sizeof(struct msgc_own) +
+				      txn->slot * sizeof(*txn->request));
+	txn->done = msgc_region_at(&client->inbox, txn->slot * sizeof(*txn->done));
 }
 
-struct msgc_done *msgc_done_of(const struct msgc_txn *txn)
+static void find_lines_of_entry(struct msgc_endpoint *server, u32 entry)
 {
-	return msgc_region_at(&txn->client->inbox, txn->slot * sizeof(struct msgc_done));
-}
+	struct msgc_hold *hold = &server->hold[entry];
 
-static struct msgc_held *held_at(const struct msgc_endpoint *server, u32 entry)
-{
-	return msgc_region_at(&server->inbox, entry * sizeof(struct msgc_held));
-}
-
-static struct msgc_answer *answer_at(const struct msgc_endpoint *server, u32 entry)
-{
-	return msgc_region_at(&server->own,
-			      sizeof(struct msgc_own) + entry * sizeof(struct msgc_answer));
+	hold->line = msgc_region_at(&server->inbox, entry * sizeof(*hold->line));
+	hold->answer = msgc_region_at(&server->own, sizeof(struct msgc_own) +
+				      entry * sizeof(*hold->answer));
 }
 
 /* A line that its owner may be changing meanwhile: every word is read once. */
@@ -78,7 +74,7 @@ int msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req)
 {
 	const struct msgc_create *par = &txn->client->ch->par;
 
-	read_line(req, request_of(txn));
+	read_line(req, txn->request);
 	if (req->nfds)
 		return -EOPNOTSUPP;
 	if (req->zero || req->zero1)
@@ -88,7 +84,7 @@ int msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req)
 
 int msgc_txn_read_answer(const struct msgc_txn *txn, struct msgc_answer *answer, u32 len)
 {
-	read_line(answer, answer_at(txn->server, txn->entry));
+	read_line(answer, txn->server->hold[txn->entry].answer);
 	if (answer->nfds)
 		return -EOPNOTSUPP;
 	if (answer->zero)
@@ -105,7 +101,7 @@ static u8 message_flags(const struct msgc_txn *txn)
 /* The client's line. */
 void msgc_txn_publish(const struct msgc_txn *txn)
 {
-	struct msgc_done *done = msgc_done_of(txn);
+	struct msgc_done *done = txn->done;
 	union {
 		struct {
 			u8 state, outcome, format, flags;
@@ -128,7 +124,7 @@ void msgc_txn_publish(const struct msgc_txn *txn)
 /* The server's line. */
 static void publish_held(const struct msgc_txn *txn, u64 id)
 {
-	struct msgc_held *held = held_at(txn->server, txn->entry);
+	struct msgc_held *held = txn->server->hold[txn->entry].line;
 
 	held->cookie = txn->req.cookie;
 	held->deadline = msgc_deadline_to_user(txn->deadline);
@@ -224,7 +220,7 @@ void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status)
 	lockdep_assert_held(&txn->client->ch->lock);
 	if (txn->outcome)
 		return;
-	msgc_done_of(txn)->status = status;
+	txn->done->status = status;
 	txn->outcome = outcome;
 	txn->event++;
 	msgc_bound_done(txn);
@@ -237,7 +233,7 @@ void msgc_txn_give_up(struct msgc_txn *txn, int err)
 		dequeue_locked(txn);
 		idle_locked(txn);
 	} else {
-		struct msgc_held *held = held_at(txn->server, txn->entry);
+		struct msgc_held *held = txn->server->hold[txn->entry].line;
 
 		WRITE_ONCE(held->flags, held->flags | MSGC_M_GONE);
 	}
@@ -313,7 +309,7 @@ u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn)
 	txn->state = MSGC_TAKEN;
 	txn->ever_taken = true;
 	txn->server = server;
-	txn->taken_ns = ktime_get_coarse_ns();
+	txn->taken_at = jiffies;
 	txn->entry = entry;
 	server->free_hold = hold->next;
 	hold->txn = txn;
@@ -323,7 +319,7 @@ u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn)
 	server->partner = txn->client->id;
 	txn->client->partner = server->id;
 	publish_held(txn, hold->id);
-	msgc_done_of(txn)->server = server->id;
+	txn->done->server = server->id;
 	return entry;
 }
 
@@ -334,7 +330,7 @@ static void untake_locked(struct msgc_txn *txn)
 	struct msgc_hold *hold = &server->hold[txn->entry];
 
 	lockdep_assert_held(&server->ch->lock);
-	WRITE_ONCE(held_at(server, txn->entry)->call, 0);
+	WRITE_ONCE(hold->line->call, 0);
 	hold->txn = NULL;
 	hold->next = server->free_hold;
 	server->free_hold = txn->entry;
@@ -387,7 +383,7 @@ static void server_died_locked(struct msgc_txn *txn)
 
 static u32 slot_events(const struct msgc_txn *txn)
 {
-	if (READ_ONCE(request_of(txn)->handled) == txn->event)
+	if (READ_ONCE(txn->request->handled) == txn->event)
 		return 0;
 	return (txn->outcome ? MSGC_IN : 0) | (txn->state == MSGC_IDLE ? MSGC_OUT : 0);
 }
@@ -432,7 +428,8 @@ static int init_client(struct msgc_endpoint *ep)
 
 		txn->client = ep;
 		txn->slot = i;
-		memset(msgc_done_of(txn)->fds, 0xff, sizeof_field(struct msgc_done, fds));
+		find_lines_of_slot(txn);
+		memset(txn->done->fds, 0xff, sizeof_field(struct msgc_done, fds));
 	}
 	return 0;
 }
@@ -446,7 +443,8 @@ static int init_server(struct msgc_endpoint *ep)
 		return -ENOMEM;
 	for (i = 0; i < ep->nr_holds; i++) {
 		ep->hold[i].next = i + 1;
-		memset(held_at(ep, i)->fds, 0xff, sizeof_field(struct msgc_held, fds));
+		find_lines_of_entry(ep, i);
+		memset(ep->hold[i].line->fds, 0xff, sizeof_field(struct msgc_held, fds));
 	}
 	INIT_LIST_HEAD(&ep->holding);
 	return ep->flags & MSGC_BOUND ? msgc_bound_attach(ep) : 0;

@@ -15,11 +15,13 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct list_head node;		/* TAKEN: in server->holding */
 	struct msgc_endpoint *client;
 	struct msgc_endpoint *server;	/* while TAKEN */
+	struct msgc_request *request;	/* the client's line for it; the client writes */
+	struct msgc_done *done;		/* likewise; the kernel writes */
 	struct msgc_request req;	/* the client's header, copied once */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
 	u64 deadline;			/* the host's time */
 	u64 arrival;			/* number of the CALL: its place among those of its prio */
-	u64 taken_ns;			/* by the server that has it; for people */
+	unsigned long taken_at;		/* jiffies, by the server that has it; for people */
 	u32 event, attempts;
 	u16 slot, flags, entry;		/* flags: of CALL; entry: in the server's inbox */
 	u8 state, outcome, format;	/* format: of the reply */
@@ -30,11 +32,12 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 
 struct msgc_hold {			/* an inbox entry: channel->lock */
 	struct msgc_txn *txn;		/* NULL: free */
+	struct msgc_held *line;		/* the server's for it; the kernel writes */
+	struct msgc_answer *answer;	/* likewise; the server writes */
 	u64 id;
 	u32 next;			/* free: the next free one */
 };
 
-struct msgc_done *msgc_done_of(const struct msgc_txn *txn);
 int msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req);
 int msgc_txn_read_answer(const struct msgc_txn *txn, struct msgc_answer *answer, u32 len);
 void msgc_txn_publish(const struct msgc_txn *txn);

@@ -63,6 +63,20 @@ bool msgc_is_waiter(const struct wait_queue_entry *entry)
 }
 
 /*
+ * The clock is read only for a deadline that the timer does not cover: where it is set to that time
+ * or an earlier one, it will ring and wake the caller, who has joined ep->wait, and asks again.
+ */
+static bool is_over(struct msgc_endpoint *ep, u64 deadline)
+{
+	if (deadline >= READ_ONCE(ep->timer_at))	/* MSGC_FOREVER always is */
+		return false;
+	if (ktime_get_ns() >= deadline)
+		return true;
+	msgc_timer_arm(ep, deadline);
+	return false;
+}
+
+/*
  * Asked after the caller has joined ep->wait and found nothing: 0 if it may schedule(), else
  * why not. -ERESTARTSYS also without a signal (task work, the freezer): the command is then
  * begun again without the application's knowing.
@@ -75,13 +89,9 @@ int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
 		return -EINTR;
 	if (deadline == MSGC_NOW)
 		return -EAGAIN;
-	if (deadline != MSGC_FOREVER && ktime_get_ns() >= deadline)
+	if (is_over(ep, deadline))
 		return -ETIMEDOUT;
-	if (signal_pending(current))
-		return -ERESTARTSYS;
-	if (deadline != MSGC_FOREVER)
-		msgc_timer_arm(ep, deadline);
-	return 0;
+	return signal_pending(current) ? -ERESTARTSYS : 0;
 }
 
 /*

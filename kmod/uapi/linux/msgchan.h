@@ -254,7 +254,7 @@ struct msgc_wait_row {
 	__s32 prio;			/* who waits: 1 to 99 of SCHED_FIFO and SCHED_RR, else 0 */
 	__s32 boost;			/* (later) */
 	__u32 slot;			/* call: the client's; EVENT: the events, MSGC_IN... */
-	__aligned_u64 since_ns;		/* 0: not known, as of RING; waits: to some milliseconds */
+	__aligned_u64 since_ns;		/* 0: not known, as of RING; else to some milliseconds */
 	__aligned_u64 deadline;		/* call, waits; MSGC_FOREVER */
 	__aligned_u64 position, bytes;	/* RING, CLAIM: where, how much; CALL: 0, of the request */
 	char comm[16];
