@@ -3,6 +3,7 @@
  * call.c - rendezvous: the commands CALL, CANCEL, RECV, REPLY and REPLY_RECV, and how they wait.
  * What they do to a call stands in txn.c.
  */
+#include <linux/err.h>
 #include <linux/nospec.h>
 
 #include "txn.h"
@@ -12,17 +13,29 @@
 
 /* ---- CALL ---- */
 
-static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline, u8 prio)
+/* The header, and the files that it names; both are got once. */
+static int fetch_request(const struct msgc_txn *txn, struct msgc_request *req,
+			 struct msgc_files **files)
+{
+	msgc_txn_read_request(txn, req);
+	if (likely(!req->nfds))
+		return 0;
+	*files = msgc_files_get(txn->client, req->fds, req->nfds);
+	return PTR_ERR_OR_ZERO(*files);
+}
+
+static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 deadline, u8 prio,
+			const struct msgc_request *req, struct msgc_files *files)
 {
 	struct msgc_channel *ch = txn->client->ch;
 	struct msgc_done *done = txn->done;
-	struct msgc_request req;
+	u16 flags = call->flags;
 	int err;
 
 	/* Free, but with an outcome that its client, or a waiter, has not seen: busy once more. */
 	if (msgc_txn_judge(txn) || txn->state != MSGC_IDLE || txn->waiter)
 		return -EBUSY;
-	err = msgc_txn_read_request(txn, &req);
+	err = msgc_txn_check_request(txn, req);
 	if (err)
 		return err;
 	if (flags & MSGC_NEED_SERVER && !ch->servers)
@@ -32,9 +45,11 @@ static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline, u8 prio)
 		if (err)
 			return err;
 	}
+	if (unlikely(req->nfds || txn->with_fds))
+		msgc_files_begin(txn, files);
+	txn->req = *req;
 	if (flags & MSGC_ONEWAY)
-		req.room = 0;
-	txn->req = req;
+		txn->req.room = 0;
 	txn->flags = flags;
 	txn->deadline = deadline;
 	txn->prio = prio;
@@ -47,7 +62,7 @@ static int start_locked(struct msgc_txn *txn, u16 flags, u64 deadline, u8 prio)
 	done->len = 0;
 	done->type = 0;
 	done->server = 0;
-	done->cookie = req.cookie;
+	done->cookie = req->cookie;
 	msgc_txn_enqueue(txn);
 	msgc_txn_publish(txn);
 	msgc_call_wake_servers(ch, !(flags & MSGC_ASYNC));
@@ -63,8 +78,12 @@ static int resume_locked(struct msgc_txn *txn, u64 deadline)
 	return txn->outcome || deadline == MSGC_NOW ? 0 : msgc_bound_wait(txn);
 }
 
-/* What the waiting thread looks at; for the last time if there is an err that ends its wait. */
-static bool settled(struct msgc_txn *txn, int err)
+/*
+ * What the waiting thread looks at; for the last time if there is an err that ends its wait. Files
+ * that came with the outcome are its to install, and then it will cease to be the waiter. Those
+ * that an interrupted one does not get are for RESUME.
+ */
+static bool settled(struct msgc_txn *txn, int err, struct msgc_files **files)
 {
 	struct msgc_channel *ch = txn->client->ch;
 	bool ret;
@@ -76,7 +95,10 @@ static bool settled(struct msgc_txn *txn, int err)
 	msgc_call_wake_client(txn->client);
 	ret = txn->outcome;
 	if (ret || err) {
-		txn->waiter = false;
+		if (unlikely(txn->got) && ret && err != -EINTR)
+			swap(txn->got, *files);
+		else
+			txn->waiter = false;
 		msgc_bound_done(txn);
 	}
 	spin_unlock(&ch->lock);
@@ -87,7 +109,7 @@ static bool settled(struct msgc_txn *txn, int err)
  * An outcome beats whatever else ends the wait, save INTERRUPT, which must not get lost. Who was
  * woken looks before it joins the queue again: most often it has no need to.
  */
-static long wait_for_outcome(struct msgc_txn *txn, u64 until)
+static long wait_for_outcome(struct msgc_txn *txn, u64 until, struct msgc_files **files)
 {
 	struct msgc_endpoint *ep = txn->client;
 	struct msgc_waiter waiter;
@@ -98,13 +120,13 @@ static long wait_for_outcome(struct msgc_txn *txn, u64 until)
 	waiter.txn = txn;
 	do {
 		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);
-		done = settled(txn, 0);
+		done = settled(txn, 0, files);
 		if (done)
 			break;
 		err = msgc_may_sleep(ep, until);
 		if (!err)
 			schedule();
-		done = settled(txn, err);
+		done = settled(txn, err, files);
 	} while (!done && !err);
 	finish_wait(&ep->wait, &waiter.entry);
 	return done && err != -EINTR ? txn->slot : err;
@@ -114,14 +136,14 @@ static long wait_for_outcome(struct msgc_txn *txn, u64 until)
  * A server that was woken on this CPU may run first: most often it has answered before we come
  * back, and nobody needs to put us to sleep and wake us.
  */
-static bool served_meanwhile(struct msgc_txn *txn, u64 until)
+static bool served_meanwhile(struct msgc_txn *txn, u64 until, struct msgc_files **files)
 {
 	if (txn->client->ch->par.spin_ns && msgc_spin(txn->client, txn, until))
-		return settled(txn, 0);
+		return settled(txn, 0, files);
 	if (!need_resched())
 		return false;
 	cond_resched();
-	return settled(txn, 0);
+	return settled(txn, 0, files);
 }
 
 static int check_call(const struct msgc_channel *ch, const struct msgc_call *call)
@@ -135,41 +157,57 @@ static int check_call(const struct msgc_channel *ch, const struct msgc_call *cal
 	return call->deadline == MSGC_NOW ? -EINVAL : 0;
 }
 
+/* Begins, or resumes. After that there is a waiter, unless it is asynchronous. */
+static int begin(struct msgc_txn *txn, const struct msgc_call *call, u64 deadline, u64 *until)
+{
+	struct msgc_channel *ch = txn->client->ch;
+	struct msgc_files *files = NULL;
+	bool resume = call->flags & MSGC_RESUME;
+	struct msgc_request req;
+	u8 prio = msgc_call_prio();
+	int err = resume ? 0 : fetch_request(txn, &req, &files);
+
+	if (err)
+		return err;
+	spin_lock(&ch->lock);
+	if (txn->client->dead)
+		err = -ESHUTDOWN;
+	else if (resume)
+		err = resume_locked(txn, deadline);
+	else
+		err = start_locked(txn, call, deadline, prio, &req, files);
+	if (!err && !(call->flags & MSGC_ASYNC))
+		txn->waiter = true;
+	*until = min(deadline, txn->deadline);
+	spin_unlock(&ch->lock);
+	if (unlikely(err && files))
+		msgc_files_put(files);
+	return err;
+}
+
 long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
 	struct msgc_call *call = &arg->call;
-	struct msgc_channel *ch = ep->ch;
+	struct msgc_files *files = NULL;
 	struct msgc_txn *txn;
-	u64 deadline, until;
+	u64 until;
 	long ret;
-	u8 prio;
 
-	ret = check_call(ch, call);
+	ret = check_call(ep->ch, call);
 	if (ret)
 		return ret;
-	txn = &ep->txn[array_index_nospec(call->slot, ch->par.slots)];
-	deadline = msgc_deadline_to_host(call->deadline);
-	prio = msgc_call_prio();
-
-	spin_lock(&ch->lock);
-	if (ep->dead)
-		ret = -ESHUTDOWN;
-	else if (call->flags & MSGC_RESUME)
-		ret = resume_locked(txn, deadline);
-	else
-		ret = start_locked(txn, call->flags, deadline, prio);
-	if (!ret && !(call->flags & MSGC_ASYNC))
-		txn->waiter = true;
-	until = min(deadline, txn->deadline);
-	spin_unlock(&ch->lock);
+	txn = &ep->txn[array_index_nospec(call->slot, ep->ch->par.slots)];
+	ret = begin(txn, call, msgc_deadline_to_host(call->deadline), &until);
 	if (ret)
 		return ret;
-
 	if (call->flags & MSGC_ASYNC) {
 		msgc_timer_arm(ep, until);	/* for those who poll */
 		return 0;
 	}
-	ret = served_meanwhile(txn, until) ? txn->slot : wait_for_outcome(txn, until);
+	ret = served_meanwhile(txn, until, &files) ? txn->slot :
+						     wait_for_outcome(txn, until, &files);
+	if (unlikely(files))
+		msgc_files_collect(txn, files);
 	if (ret == -ERESTARTSYS || ret == -EINTR)
 		call->flags |= MSGC_RESUME;
 	return ret;
@@ -225,7 +263,7 @@ long msgc_cancel(struct msgc_endpoint *ep, union msgc_hot *arg)
 
 /* ---- RECV, REPLY ---- */
 
-static long try_receive(struct msgc_endpoint *server)
+static long try_receive(struct msgc_endpoint *server, struct msgc_files **files)
 {
 	struct msgc_channel *ch = server->ch;
 	struct msgc_txn *txn;
@@ -239,7 +277,7 @@ static long try_receive(struct msgc_endpoint *server)
 	} else {
 		txn = msgc_txn_first_waiting(ch);
 		if (txn) {
-			ret = msgc_txn_take(server, txn);
+			ret = msgc_txn_take(server, txn, files);
 			if (txn->flags & MSGC_ONEWAY) {
 				msgc_txn_settle(txn, MSGC_O_DONE, 0);
 				msgc_call_wake(txn->client, false);
@@ -251,29 +289,39 @@ static long try_receive(struct msgc_endpoint *server)
 	return ret;
 }
 
-static long receive(struct msgc_endpoint *server, u64 deadline)
+static long wait_for_call(struct msgc_endpoint *server, u64 deadline, struct msgc_files **files)
 {
 	struct msgc_waiter waiter;
 	long ret;
 
 	if (server->ch->par.spin_ns && msgc_spin(server, NULL, deadline)) {
-		ret = try_receive(server);
+		ret = try_receive(server, files);
 		if (ret != -EAGAIN)
 			return ret;
 	}
 	msgc_waiter_init(&waiter, MSGC_WAITS_CALL, deadline);
 	do {
 		prepare_to_wait(&server->wait, &waiter.entry, TASK_INTERRUPTIBLE);
-		ret = try_receive(server);
+		ret = try_receive(server, files);
 		if (ret != -EAGAIN)
 			break;
 		ret = msgc_may_sleep(server, deadline);
 		if (ret)
 			break;
 		schedule();
-		ret = try_receive(server);	/* as in wait_for_outcome() */
+		ret = try_receive(server, files);	/* as in wait_for_outcome() */
 	} while (ret == -EAGAIN);
 	finish_wait(&server->wait, &waiter.entry);
+	return ret;
+}
+
+static long receive(struct msgc_endpoint *server, u64 deadline)
+{
+	struct msgc_files *files = NULL;
+	long ret = wait_for_call(server, deadline, &files);
+
+	if (unlikely(files))
+		msgc_files_receive(server, ret, files);
 	return ret;
 }
 
@@ -297,9 +345,9 @@ static struct msgc_txn *held_call_locked(const struct msgc_endpoint *server, u64
 	return hold->id == id ? hold->txn : NULL;
 }
 
-static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff)
+static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff,
+			 const struct msgc_answer *answer, struct msgc_files **files)
 {
-	struct msgc_answer answer;
 	struct msgc_txn *txn;
 	int err;
 
@@ -308,15 +356,17 @@ static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *
 	txn = held_call_locked(server, reply->call);
 	if (!txn)
 		return -ENOENT;
-	err = msgc_txn_read_answer(txn, &answer, reply->len);
+	err = msgc_txn_check_answer(txn, answer, reply->len);
 	if (err)
 		return err;
+	if (unlikely(files[0] || txn->files))
+		msgc_files_answer(txn, &files[0], &files[1]);
 	if (!txn->outcome) {
 		struct msgc_done *done = txn->done;
 
 		done->len = reply->len;
-		done->type = answer.type;
-		txn->format = answer.format;
+		done->type = answer->type;
+		txn->format = answer->format;
 		msgc_txn_settle(txn, MSGC_O_DONE, reply->status);
 	}
 	msgc_txn_let_go(txn);
@@ -324,13 +374,31 @@ static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *
 	return 0;
 }
 
+static void put_both(struct msgc_files **files)
+{
+	if (unlikely(files[0]))
+		msgc_files_put(files[0]);
+	if (unlikely(files[1]))
+		msgc_files_put(files[1]);
+}
+
+/* files: of the reply, and then of the request: whatever is to be put in the end. */
 static int answer(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff)
 {
+	struct msgc_files *files[2] = { NULL, NULL };
+	struct msgc_answer answer;
 	int err;
 
+	msgc_txn_read_answer(server, reply->call, &answer);
+	if (unlikely(answer.nfds)) {
+		files[0] = msgc_files_get(server, answer.fds, answer.nfds);
+		if (IS_ERR(files[0]))
+			return PTR_ERR(files[0]);
+	}
 	spin_lock(&server->ch->lock);
-	err = answer_locked(server, reply, handoff);
+	err = answer_locked(server, reply, handoff, &answer, files);
 	spin_unlock(&server->ch->lock);
+	put_both(files);
 	return err;
 }
 

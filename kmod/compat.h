@@ -3,6 +3,7 @@
 #ifndef MSGC_COMPAT_H
 #define MSGC_COMPAT_H
 
+#include <linux/file.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/nsproxy.h>
@@ -29,6 +30,16 @@ static inline void msgc_hrtimer_setup(struct hrtimer *timer,
 #else
 #define msgc_hrtimer_setup hrtimer_setup
 #endif
+
+/* A new number for it in the caller's table; asks the security modules. */
+static inline int msgc_receive_fd(struct file *file, unsigned int flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	return receive_fd(file, flags);
+#else
+	return receive_fd(file, NULL, flags);
+#endif
+}
 
 /*
  * What the time namespace of the caller adds to CLOCK_MONOTONIC; the core's own translation is

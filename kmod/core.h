@@ -50,7 +50,7 @@
 #define MSGC_FEATURES_OFFERED	0ULL
 
 /* ---- user.c: quotas ---- */
-enum msgc_resource { MSGC_BYTES, MSGC_CHANNELS, MSGC_ENDPOINTS, MSGC_RESOURCES };
+enum msgc_resource { MSGC_BYTES, MSGC_CHANNELS, MSGC_ENDPOINTS, MSGC_FILES, MSGC_RESOURCES };
 struct msgc_user;
 struct msgc_payers {
 	refcount_t ref;
@@ -62,6 +62,7 @@ struct msgc_payers *msgc_payers_of_current(void);
 struct msgc_payers *msgc_payers_get(struct msgc_payers *payers);
 void msgc_payers_put(struct msgc_payers *payers);
 int msgc_charge(struct msgc_payers *payers, enum msgc_resource what, u64 n);
+int msgc_charge_files(struct msgc_payers *payers, u64 n);
 void msgc_uncharge(struct msgc_payers *payers, enum msgc_resource what, u64 n);
 kuid_t msgc_payer_uid(const struct msgc_payers *payers, unsigned int i);
 bool msgc_payers_have(const struct msgc_payers *payers, kuid_t uid);

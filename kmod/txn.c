@@ -34,6 +34,7 @@
  * call asks msgc_txn_overdue() first.
  */
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 
 #include "txn.h"
@@ -70,23 +71,34 @@ static void read_line(void *to, const void *from)
 		dst[i] = READ_ONCE(src[i]);
 }
 
-int msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req)
+void msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req)
+{
+	read_line(req, txn->request);
+}
+
+int msgc_txn_check_request(const struct msgc_txn *txn, const struct msgc_request *req)
 {
 	const struct msgc_create *par = &txn->client->ch->par;
 
-	read_line(req, txn->request);
-	if (req->nfds)
-		return -EOPNOTSUPP;
 	if (req->zero || req->zero1)
 		return -EINVAL;
 	return req->len > par->request || req->room > par->reply ? -EMSGSIZE : 0;
 }
 
-int msgc_txn_read_answer(const struct msgc_txn *txn, struct msgc_answer *answer, u32 len)
+/* Whether a call with this id is held, there, is still to be seen. */
+void msgc_txn_read_answer(const struct msgc_endpoint *server, u64 id, struct msgc_answer *answer)
 {
-	read_line(answer, txn->server->hold[txn->entry].answer);
-	if (answer->nfds)
-		return -EOPNOTSUPP;
+	u32 entry = id & (BIT(MSGC_ENTRY_BITS) - 1);
+
+	if (entry >= server->nr_holds)
+		answer->nfds = 0;
+	else
+		read_line(answer,
+			  server->hold[array_index_nospec(entry, server->nr_holds)].answer);
+}
+
+int msgc_txn_check_answer(const struct msgc_txn *txn, const struct msgc_answer *answer, u32 len)
+{
 	if (answer->zero)
 		return -EINVAL;
 	return len > txn->req.room ? -EMSGSIZE : 0;
@@ -95,7 +107,8 @@ int msgc_txn_read_answer(const struct msgc_txn *txn, struct msgc_answer *answer,
 static u8 message_flags(const struct msgc_txn *txn)
 {
 	return (txn->flags & MSGC_ONEWAY ? MSGC_M_ONEWAY : 0) |
-	       (txn->attempts ? MSGC_M_REDELIVERED : 0);
+	       (txn->attempts ? MSGC_M_REDELIVERED : 0) |
+	       (txn->flags & MSGC_REPLY_TRUNCATED ? MSGC_M_FDS_TRUNCATED : 0);
 }
 
 /* The client's line. */
@@ -121,8 +134,8 @@ void msgc_txn_publish(const struct msgc_txn *txn)
 	smp_store_release((u64 *)done, head.word);
 }
 
-/* The server's line. */
-static void publish_held(const struct msgc_txn *txn, u64 id)
+/* The server's line, but for the id. */
+static void fill_held(const struct msgc_txn *txn)
 {
 	struct msgc_held *held = txn->server->hold[txn->entry].line;
 
@@ -137,8 +150,17 @@ static void publish_held(const struct msgc_txn *txn, u64 id)
 	held->prio = txn->prio;
 	held->format = txn->req.format;
 	WRITE_ONCE(held->flags, message_flags(txn));
+}
+
+/* From here on the server has it. */
+void msgc_txn_show(struct msgc_endpoint *server, u32 entry)
+{
+	struct msgc_hold *hold = &server->hold[entry];
+
+	lockdep_assert_held(&server->ch->lock);
+	hold->id = ++server->ch->call_gen << MSGC_ENTRY_BITS | entry;
 	/* The id last: pairs with the acquire of a server that looks which calls it holds. */
-	smp_store_release(&held->call, id);
+	smp_store_release(&hold->line->call, hold->id);
 }
 
 /* ---- waking: everybody, and key 0, or a multishot poll would end without looking again ---- */
@@ -238,6 +260,7 @@ void msgc_txn_give_up(struct msgc_txn *txn, int err)
 		WRITE_ONCE(held->flags, held->flags | MSGC_M_GONE);
 	}
 	msgc_txn_settle(txn, txn->ever_taken ? MSGC_O_MAYBE : MSGC_O_NOT_EXECUTED, err);
+	msgc_files_drop(&txn->files);
 	msgc_txn_publish(txn);
 	txn->client->unwoken = true;
 }
@@ -298,9 +321,8 @@ struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch)
 }
 
 /* QUEUED -> TAKEN, into a free entry, of which there is one. */
-u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn)
+u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn, struct msgc_files **files)
 {
-	struct msgc_channel *ch = server->ch;
 	u32 entry = server->free_hold;
 	struct msgc_hold *hold = &server->hold[entry];
 
@@ -313,12 +335,17 @@ u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn)
 	txn->entry = entry;
 	server->free_hold = hold->next;
 	hold->txn = txn;
-	hold->id = ++ch->call_gen << MSGC_ENTRY_BITS | entry;
 	server->taken++;
 	txn->client->taken++;
 	server->partner = txn->client->id;
 	txn->client->partner = server->id;
-	publish_held(txn, hold->id);
+	fill_held(txn);
+	if (unlikely(txn->files)) {
+		hold->id = MSGC_UNSEEN;
+		*files = msgc_files_ref(txn->files);
+	} else {
+		msgc_txn_show(server, entry);
+	}
 	txn->done->server = server->id;
 	return entry;
 }
@@ -331,6 +358,9 @@ static void untake_locked(struct msgc_txn *txn)
 
 	lockdep_assert_held(&server->ch->lock);
 	WRITE_ONCE(hold->line->call, 0);
+	/* a dead server finds its numbers there still */
+	if (unlikely(txn->req.nfds && !server->dead))
+		msgc_files_clear(hold->line);
 	hold->txn = NULL;
 	hold->next = server->free_hold;
 	server->free_hold = txn->entry;
@@ -347,6 +377,8 @@ static void untake_locked(struct msgc_txn *txn)
 void msgc_txn_let_go(struct msgc_txn *txn)
 {
 	untake_locked(txn);
+	if (unlikely(txn->files))
+		msgc_files_drop(&txn->files);
 	idle_locked(txn);
 	msgc_txn_publish(txn);
 }
@@ -478,9 +510,11 @@ static void client_gone_locked(struct msgc_endpoint *ep)
 {
 	u32 i;
 
-	for (i = 0; i < ep->ch->par.slots; i++)
+	for (i = 0; i < ep->ch->par.slots; i++) {
 		if (ep->txn[i].state != MSGC_IDLE)
 			msgc_txn_give_up(&ep->txn[i], -ESHUTDOWN);
+		msgc_files_drop(&ep->txn[i].got);
+	}
 }
 
 /* No server is left. */

@@ -9,6 +9,10 @@
 #include "core.h"
 
 #define MSGC_ENTRY_BITS	16		/* of a call id; the rest is a generation */
+#define MSGC_UNSEEN	U64_MAX		/* no call id, there are fewer entries */
+#define MSGC_REPLY_TRUNCATED BIT(15)	/* of msgc_txn.flags */
+
+struct msgc_files;
 
 struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct rb_node place;		/* QUEUED: in channel->queue */
@@ -19,27 +23,34 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_done *done;		/* likewise; the kernel writes */
 	struct msgc_request req;	/* the client's header, copied once */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
+	struct msgc_files *files;	/* of the request, until it ends; NULL: none */
+	struct msgc_files *got;		/* of the reply, until they are installed */
 	u64 deadline;			/* the host's time */
 	u64 arrival;			/* number of the CALL: its place among those of its prio */
 	unsigned long taken_at;		/* jiffies, by the server that has it; for people */
 	u32 event, attempts;
-	u16 slot, flags, entry;		/* flags: of CALL; entry: in the server's inbox */
+	/* flags: of CALL, and above; entry: in the server's inbox */
+	u16 slot, flags, entry;
 	u8 state, outcome, format;	/* format: of the reply */
 	u8 prio;			/* of the caller then, as msgc_held.prio says it */
 	bool ever_taken;
-	bool waiter;			/* a thread sleeps for the outcome */
+	bool waiter;			/* a thread sleeps for the outcome, or installs its files */
+	bool with_fds;			/* files of the last reply are in `got`, or in the line */
 };
 
 struct msgc_hold {			/* an inbox entry: channel->lock */
 	struct msgc_txn *txn;		/* NULL: free */
 	struct msgc_held *line;		/* the server's for it; the kernel writes */
 	struct msgc_answer *answer;	/* likewise; the server writes */
-	u64 id;
+	u64 id;				/* or MSGC_UNSEEN: its files are being installed */
 	u32 next;			/* free: the next free one */
 };
 
-int msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req);
-int msgc_txn_read_answer(const struct msgc_txn *txn, struct msgc_answer *answer, u32 len);
+/* without channel->lock: once */
+void msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req);
+void msgc_txn_read_answer(const struct msgc_endpoint *server, u64 id, struct msgc_answer *answer);
+int msgc_txn_check_request(const struct msgc_txn *txn, const struct msgc_request *req);
+int msgc_txn_check_answer(const struct msgc_txn *txn, const struct msgc_answer *answer, u32 len);
 void msgc_txn_publish(const struct msgc_txn *txn);
 void msgc_call_wake(struct msgc_endpoint *ep, bool handoff);
 void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff);
@@ -51,12 +62,27 @@ void msgc_call_wake_client(struct msgc_endpoint *client);
 bool msgc_txn_overdue(struct msgc_txn *txn);
 bool msgc_txn_judge(struct msgc_txn *txn);
 struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch);
-u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn);
+/* files: to be installed by the caller, after channel->lock; NULL: none */
+u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn, struct msgc_files **files);
+void msgc_txn_show(struct msgc_endpoint *server, u32 entry);
 void msgc_txn_let_go(struct msgc_txn *txn);
 
 /* ---- spin.c ---- */
 bool msgc_spin(struct msgc_endpoint *ep, const struct msgc_txn *txn, u64 deadline);
 void msgc_spin_free(struct msgc_endpoint *ep);
+
+/* ---- files.c: what travels with it ---- */
+struct msgc_files *msgc_files_get(const struct msgc_endpoint *ep, const s32 *fds, u32 n);
+struct msgc_files *msgc_files_ref(struct msgc_files *files);
+void msgc_files_put(struct msgc_files *files);		/* without any lock */
+void msgc_files_drop(struct msgc_files **of_call);
+void msgc_files_begin(struct msgc_txn *txn, struct msgc_files *files);
+void msgc_files_answer(struct msgc_txn *txn, struct msgc_files **reply,
+		       struct msgc_files **request);
+void msgc_files_clear(struct msgc_held *held);
+/* without channel->lock */
+void msgc_files_receive(struct msgc_endpoint *server, u32 entry, struct msgc_files *files);
+void msgc_files_collect(struct msgc_txn *txn, struct msgc_files *files);
 
 /* ---- bound.c ---- */
 int msgc_bound_wait(struct msgc_txn *txn);	/* -EDEADLK */

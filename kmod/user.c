@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * user.c - quotas: what each user may have of bytes, channels and endpoints.
+ * user.c - quotas: what each user may have of bytes, channels, endpoints and files in flight.
  *
  * Counted by the real kuid of whoever creates or attaches and, for ids of user namespaces, by
  * the owner of each namespace up to the initial one: otherwise a user would have as many quotas
  * as he can map ids.
  */
+#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/hashtable.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
@@ -159,9 +161,8 @@ kuid_t msgc_payer_uid(const struct msgc_payers *payers, unsigned int i)
 }
 
 /* All or nothing: -EDQUOT if one of them has too much already. */
-int msgc_charge(struct msgc_payers *payers, enum msgc_resource what, u64 n)
+static int charge(struct msgc_payers *payers, enum msgc_resource what, u64 n, u64 limit)
 {
-	u64 limit = limit_of(what);
 	unsigned int i;
 	int err = 0;
 
@@ -173,6 +174,21 @@ int msgc_charge(struct msgc_payers *payers, enum msgc_resource what, u64 n)
 		payers->user[i]->used[what] += n;
 	spin_unlock(&users_lock);
 	return err;
+}
+
+int msgc_charge(struct msgc_payers *payers, enum msgc_resource what, u64 n)
+{
+	return charge(payers, what, n, limit_of(what));
+}
+
+/* As of AF_UNIX: so many as the caller may have open, unless it has a capability. */
+int msgc_charge_files(struct msgc_payers *payers, u64 n)
+{
+	int err = charge(payers, MSGC_FILES, n, rlimit(RLIMIT_NOFILE));
+
+	if (err && (capable(CAP_SYS_RESOURCE) || capable(CAP_SYS_ADMIN)))
+		err = charge(payers, MSGC_FILES, n, U64_MAX);
+	return err ? -ETOOMANYREFS : 0;
 }
 
 void msgc_uncharge(struct msgc_payers *payers, enum msgc_resource what, u64 n)

@@ -4,7 +4,7 @@
  * made to fail, until none is left to fail. It has to end in an error that says so, and to leave
  * nothing behind. Needs a kernel with fault injection.
  */
-#include "msgc.h"
+#include "call.h"
 
 static int write_text(const char *path, const char *text)
 {
@@ -246,6 +246,54 @@ static long run_round_trip(struct world *w)
 	return ret;
 }
 
+/* Ends the wait of a call that goes on, so that its answer can be fetched later. */
+static long call_and_leave(struct world *w)
+{
+	struct msgc_call c = { .deadline = MSGC_FOREVER };
+	long ret = 0, err;
+
+	while ((err = none(w->client.fd, MSGC_INTERRUPT)))
+		ret = err;
+	while ((err = cmd(w->client.fd, MSGC_CALL, &c)) != -EINTR)
+		ret = err;
+	return ret;
+}
+
+/* What came of the two files, and is closed; those that did not must be told of. */
+static long fetched(__s32 *fds, __u8 flags)
+{
+	int n = 0;
+
+	for (; n < MSGC_FDS && fds[n] >= 0; n++)
+		close(fds[n]);
+	if (n == 2)
+		return flags & MSGC_M_FDS_TRUNCATED ? -EPROTO : 0;
+	return flags & MSGC_M_FDS_TRUNCATED ? -ENOMEM : -EPROTO;
+}
+
+/* The round trip with two files in each direction. */
+static long run_files(struct world *w)
+{
+	struct msgc_request *q = request(&w->client, 0);
+	struct msgc_call again = { .flags = MSGC_RESUME, .deadline = MSGC_NOW };
+	long ret, err, e;
+
+	*q = (struct msgc_request){ .nfds = 2, .fds = { w->dev, w->ring } };
+	ret = call_and_leave(w);
+	while ((e = take(&w->server)) < 0)
+		ret = e;
+	ret = fetched(held(&w->server, e)->fds, held(&w->server, e)->flags) ?: ret;
+	*answer(&w->server, e) = (struct msgc_answer){ .nfds = 2, .fds = { w->call, w->work } };
+	while ((err = reply(&w->server, e, 0, 0)))
+		ret = err;
+	*answer(&w->server, e) = (struct msgc_answer){ .nfds = 0 };
+	while ((err = cmd(w->client.fd, MSGC_CALL, &again)))
+		ret = err;
+	ret = fetched(line(&w->client, 0)->fds, line(&w->client, 0)->flags) ?: ret;
+	*q = (struct msgc_request){ .nfds = 0 };
+	return ret;
+}
+
 /*
  * A record is claimed, returned, claimed again and released; each command that failed is tried
  * again. A failed RETURN has returned nothing.
@@ -308,6 +356,7 @@ static const struct {
 	{ "WAIT", run_wait, NULL, 1 },
 	{ "KICK", run_kick, NULL, 1 },
 	{ "CALL, RECV, REPLY", run_round_trip, NULL, 3 },
+	{ "CALL, RECV, REPLY with files", run_files, NULL, 7 },
 	{ "CLAIM, RETURN", run_claim, NULL, 5 },
 };
 

@@ -33,7 +33,7 @@
 #define MSGC_CLAIMS	64	/* most records a balanced receiver may hold */
 #define MSGC_ATTEMPTS	65535	/* most max_attempts: what is counted */
 #define MSGC_SPIN_NS	1000000	/* greatest spin_ns */
-#define MSGC_FDS	8	/* most files with a call or reply (later) */
+#define MSGC_FDS	8	/* most files with a call or reply */
 #define MSGC_ALIGN	32	/* records and positions in a ring */
 
 /*
@@ -123,7 +123,10 @@ enum { MSGC_READ = 1, MSGC_WRITE = 2, MSGC_LOOK = 4 };
  */
 enum { MSGC_ONEWAY = 1, MSGC_ASYNC = 2, MSGC_NEED_SERVER = 4, MSGC_RESUME = 8 };
 
-/* Flags of messages in inboxes. GONE: nobody waits for the reply any more. */
+/*
+ * Flags of messages in inboxes. GONE: nobody waits for the reply any more. FDS_TRUNCATED: not all
+ * of its files came.
+ */
 enum { MSGC_M_ONEWAY = 1, MSGC_M_GONE = 2, MSGC_M_REDELIVERED = 4, MSGC_M_FDS_TRUNCATED = 8 };
 
 /* ---- cold commands: size first (sizeof), it may grow; pads must be zero ---- */
@@ -311,6 +314,25 @@ struct msgc_attach {
 /* ---- hot commands: 16 bytes. Result: the ioctl's value ---- */
 
 /*
+ * Files go with a request, at CALL, and with an answer, at REPLY: those that msgc_request and
+ * msgc_answer name are the caller's then, as with SCM_RIGHTS, and stay open there. Whoever takes
+ * the message, in RECV or REPLY_RECV, or has its outcome, in CALL or RESUME, gets new fds of its
+ * own, O_CLOEXEC, to be closed by it: as many as it may have (RLIMIT_NOFILE, security modules), the
+ * rest is dropped, with FDS_TRUNCATED. Their numbers stand in the line before RECV's id, and before
+ * CALL returns. A call that is delivered again brings them again. Those of an answer wait for
+ * RESUME if a signal ended the CALL, at most until the slot's next call; the answer to an ASYNC
+ * call drops them, with FDS_TRUNCATED; and so does, without, one that nobody waits for.
+ *
+ * CALL and REPLY, REPLY_RECV fail with, and have done nothing:
+ *	EBADF		a number that is no open file of the caller
+ *	EINVAL		more than MSGC_FDS; an endpoint or an io_uring file
+ *	ETOOMANYREFS	this user has more in flight than the caller may have open (RLIMIT_NOFILE;
+ *			not with CAP_SYS_RESOURCE or CAP_SYS_ADMIN): those of requests until their
+ *			calls end, of answers until they are taken
+ *	ENOMEM
+ */
+
+/*
  * WAIT -> the events that hold, of those wanted, and HUP and ERR. kick: another ring endpoint
  * of the caller, to be kicked once it waits itself, or -1. EAGAIN, ETIMEDOUT, EINTR. EBADF:
  * kick is no such endpoint.
@@ -339,7 +361,8 @@ struct msgc_cancel { __u16 slot, flags; __u32 zero; __aligned_u64 cookie; };
 /*
  * RECV -> an entry of the inbox, of those calls that wait the one of the greatest msgc_held.prio,
  * of these the first that came (a call that is delivered again came when it first came). EBUSY:
- * all entries are held. EAGAIN, ETIMEDOUT, EINTR.
+ * all entries are held. EAGAIN, ETIMEDOUT, EINTR. msgc_held.call is 0 in the entry if the endpoint
+ * died while the call's files were being opened: only these are the caller's.
  */
 struct msgc_recv { __u32 flags, zero; __aligned_u64 deadline; };
 /*
@@ -509,12 +532,12 @@ struct msgc_claims {			/* kernel; balanced receiver's INBOX */
 /* client; OWN, after msgc_own, per slot; copied once at CALL */
 struct msgc_request {
 	__u32 len, room;		/* bytes of the request; bytes that the reply may have */
-	/* type, format: the application's; nfds (later) */
+	/* type, format: the application's; nfds: of fds, with the request */
 	__u32 type; __u8 format, nfds; __u16 zero;
 	__aligned_u64 cookie;		/* the application's; names the call to CANCEL */
 	/* last msgc_done.event handled: IN and OUT while it differs */
 	__u32 handled, zero1;
-	__s32 fds[MSGC_FDS];		/* (later) */
+	__s32 fds[MSGC_FDS];		/* of the caller; behind nfds: anything */
 };
 
 struct msgc_done {			/* kernel; client's INBOX, per slot */
@@ -524,7 +547,8 @@ struct msgc_done {			/* kernel; client's INBOX, per slot */
 	__u32 len;			/* bytes of the reply */
 	__u32 type, server;		/* of the reply, and who gave it */
 	__aligned_u64 cookie, zero[4];
-	__s32 fds[MSGC_FDS]; __aligned_u64 zero1[4];	/* (later) */
+	/* of the reply, once CALL has returned; -1: none */
+	__s32 fds[MSGC_FDS]; __aligned_u64 zero1[4];
 };
 
 struct msgc_held {			/* kernel; server's INBOX, per entry */
@@ -535,12 +559,12 @@ struct msgc_held {			/* kernel; server's INBOX, per entry */
 	__u16 slot, attempts; __u8 format, flags, nfds, zero;
 	/* of the thread that called, then: 1 to 99 SCHED_FIFO and RR, 100 SCHED_DEADLINE, else 0 */
 	__s32 prio; __u32 zero1; __aligned_u64 zero2;
-	__s32 fds[MSGC_FDS]; __aligned_u64 zero3[4];	/* (later) */
+	__s32 fds[MSGC_FDS]; __aligned_u64 zero3[4];	/* nfds of the request; -1: none */
 };
 
 struct msgc_answer {			/* server; OWN, after msgc_own, per entry */
 	__u32 type; __u8 format, nfds; __u16 zero;
-	__s32 fds[MSGC_FDS]; __aligned_u64 zero1[3];	/* (later) */
+	__s32 fds[MSGC_FDS]; __aligned_u64 zero1[3];	/* as in msgc_request */
 };
 
 #endif
