@@ -62,6 +62,7 @@ static inline uint32_t lend(struct places *places, uint32_t i, uint32_t source, 
 	borrow->source = source;
 	msg->priv[0] = borrow->stamp;
 	msg->priv[1] = (uintptr_t)rx;
+	msg->priv[4] = 0;			/* files.c: nothing travels with it */
 	return borrow->next;
 }
 

@@ -23,6 +23,8 @@ struct client {
 	uint32_t slots;
 	uint64_t request, reply;	/* bytes of each area, whole pages */
 	uint8_t use[SLOTS];
+	uint8_t untaken[SLOTS];		/* files that came with the answer, see files.c */
+	uint64_t waited;		/* a bit per slot: not asynchronous */
 };
 
 /* The changing part of an inbox line. The kernel stores it as one word, so it is read as one. */
@@ -211,6 +213,11 @@ static int post(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *re
 	h->type = req->type;
 	h->format = req->format;
 	h->cookie = req->cookie;
+	h->nfds = (uint8_t)ipc_files_set(req, h->fds);
+	if (flags & MSGC_ASYNC)
+		c->waited &= ~(1ULL << slot);
+	else
+		c->waited |= 1ULL << slot;
 	if (req->flags & IPC_F_NEED_SERVER)
 		flags |= MSGC_NEED_SERVER;
 	call.flags = (uint16_t)flags;
@@ -232,6 +239,7 @@ static void borrow_reply(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg 
 
 	rep->data = slot_data(ep, MSGC_PEER, slot);
 	rep->len = len < c->reply ? len : (uint32_t)c->reply;
+	c->untaken[slot] = ipc_files_came(line(ep, slot)->fds);
 	c->use[slot] = SLOT_ANSWERED;
 }
 
@@ -317,6 +325,17 @@ static int client_send(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t dead
 	return ret;
 }
 
+/* A call whose CALL was interrupted has not got the files of its answer yet. */
+static void fetch_files(struct ipc_endpoint *ep, uint32_t slot)
+{
+	struct msgc_call again = {
+		.slot = (uint16_t)slot, .flags = MSGC_RESUME, .deadline = MSGC_NOW,
+	};
+
+	if (client_of(ep)->waited >> slot & 1)
+		sys_ioctl(ep->fd, MSGC_CALL, &again);
+}
+
 /* Take up to @n outcomes; counts the calls that go on. */
 static unsigned int sweep(struct ipc_endpoint *ep, struct ipc_msg *rep, unsigned int n,
 			  unsigned int *flying)
@@ -329,10 +348,12 @@ static unsigned int sweep(struct ipc_endpoint *ep, struct ipc_msg *rep, unsigned
 		settle(ep, i);
 		if (c->use[i] != SLOT_FLYING)
 			continue;
-		if (finished(ep, i))
+		if (finished(ep, i)) {
+			fetch_files(ep, i);
 			take(ep, i, &rep[got++]);
-		else
+		} else {
 			++*flying;
+		}
 	}
 	return got;
 }
@@ -358,6 +379,14 @@ static int client_collect(struct ipc_endpoint *ep, struct ipc_msg *rep, unsigned
 	}
 }
 
+static void free_answer(struct ipc_endpoint *ep, uint32_t slot)
+{
+	struct client *c = client_of(ep);
+
+	ipc_files_close(line(ep, slot)->fds, &c->untaken[slot]);
+	c->use[slot] = SLOT_FREE;
+}
+
 static int client_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
@@ -367,9 +396,32 @@ static int client_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned i
 		int slot = slot_at(ep, MSGC_PEER, m[i].data, SLOT_ANSWERED);
 
 		if (slot >= 0)
-			client_of(ep)->use[slot] = SLOT_FREE;
+			free_answer(ep, (uint32_t)slot);
 		m[i].data = NULL;
 	}
+	return 0;
+}
+
+static int client_files(struct ipc_endpoint *ep, const struct ipc_msg *m, struct ipc_files *out)
+{
+	int slot = slot_at(ep, MSGC_PEER, m->data, SLOT_ANSWERED);
+
+	if (slot < 0)
+		return -ENOENT;
+	*out = (struct ipc_files){
+		.fds = line(ep, (uint32_t)slot)->fds,
+		.untaken = &client_of(ep)->untaken[slot],
+		.truncated = look_at(ep, (uint32_t)slot).flags & MSGC_M_FDS_TRUNCATED,
+	};
+	return 0;
+}
+
+static int client_finish(struct ipc_endpoint *ep)
+{
+	struct client *c = client_of(ep);
+
+	for (uint32_t i = 0; i < c->slots; i++)
+		ipc_files_close(line(ep, i)->fds, &c->untaken[i]);
 	return 0;
 }
 
@@ -402,6 +454,7 @@ const struct ipc_kind ipc_client = {
 	},
 	.size		= client_size,
 	.init		= client_init,
+	.finish		= client_finish,
 	.reserve	= client_reserve,
 	.abandon	= client_abandon,
 	.send		= client_send,
@@ -409,4 +462,5 @@ const struct ipc_kind ipc_client = {
 	.start		= client_start,
 	.collect	= client_collect,
 	.release	= client_release,
+	.files		= client_files,
 };

@@ -33,6 +33,7 @@ static const struct {
 	{ EUSERS,	"all places on this channel are taken" },
 	{ ENOBUFS,	"too many messages held or reserved at a time" },
 	{ ESHUTDOWN,	"this endpoint was detached or evicted" },
+	{ ETOOMANYREFS,	"too many files on their way" },
 	{ ETIMEDOUT,	"timed out" },
 	{ EHOSTDOWN,	"no server is attached" },
 	{ EDQUOT,	"limit of this user reached" },

@@ -15,6 +15,13 @@ struct ipc_channel {
 	struct msgc_info info;		/* as of opening: only what never changes is used */
 };
 
+/* Files that came with a message: their numbers, and how many of them are still the library's. */
+struct ipc_files {
+	const int32_t *fds;
+	uint8_t *untaken;
+	bool truncated;		/* others did not come */
+};
+
 /* A kind of endpoint: a mode and a role. A verb that it does not have is NULL. */
 struct ipc_kind {
 	uint8_t prot[MSGC_AREAS];	/* of its mappings */
@@ -45,6 +52,7 @@ struct ipc_kind {
 	int (*reply_recv)(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len,
 			  int32_t result, struct ipc_msg *next, uint64_t deadline);
 	int (*gone)(struct ipc_endpoint *ep, const struct ipc_msg *req);
+	int (*files)(struct ipc_endpoint *ep, const struct ipc_msg *m, struct ipc_files *out);
 };
 
 extern const struct ipc_kind ipc_ring_sender, ipc_ring_receiver, ipc_ring_observer,
@@ -75,6 +83,18 @@ void ipc_fill_ring_map(struct ipc_ring_map *map, const struct ipc_endpoint *ep,
 
 /* The flags of a message, from those of an inbox line. */
 uint8_t ipc_msg_flags(uint8_t line);
+
+/* Of files to be sent with it (ipc_set_fds()): are there any; their numbers, and how many. */
+static inline bool ipc_has_files(const struct ipc_msg *m)
+{
+	return m->priv[4] >> 32;
+}
+
+unsigned int ipc_files_set(const struct ipc_msg *m, int32_t *fds);
+
+/* Of files that came: how many; to close those that nobody took. */
+uint8_t ipc_files_came(const int32_t *fds);
+void ipc_files_close(const int32_t *fds, uint8_t *untaken);
 
 /*
  * Copy a struct that starts with its size and may be younger or older than this library:

@@ -514,6 +514,33 @@ int ipc_reply(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len, int32_
 int ipc_reply_recv(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len, int32_t result,
 		   struct ipc_msg *next, uint64_t deadline);
 
+/*
+ * Let files travel with a message: with the call, the one-way message or the reply that it becomes
+ * next, by ipc_call(), ipc_start(), ipc_send(), ipc_reply() or ipc_reply_recv(). fds is copied, the
+ * files stay open here and may be closed once that function has returned. They stay set, for one
+ * that failed to be tried again, until m is overwritten, or set anew; n 0: none.
+ *
+ * -EINVAL: more than 8. -EBADF: a negative number. -EOPNOTSUPP: m is of a ring, where files do not
+ * travel. The functions above then also return, and nothing was called or answered: -EBADF: a
+ * number that is no open file. -EINVAL: an ipc_fd(), or an io_uring file. -ETOOMANYREFS: too many
+ * of this user's are on their way (RLIMIT_NOFILE). -ENOMEM. ipc_send() and ipc_reserve() of a
+ * sender: -EOPNOTSUPP.
+ */
+int ipc_set_fds(struct ipc_msg *m, const int *fds, unsigned int n);
+
+/*
+ * Take the files that came with a message: a server those of a request, before it is answered or
+ * given back; a client those of an answer, before ipc_release(). Returns how many, 0 to 8: new fds,
+ * O_CLOEXEC, the caller's to close. Those that nobody took are closed when the message is answered,
+ * also if that fails, or given back, or with ipc_detach(). A redelivered request has them again.
+ *
+ * -EMSGSIZE: more were sent: than n, and it may be tried again; or than came, since this process
+ * may have no more open (RLIMIT_NOFILE), or a security module forbids it, or the answer is that of
+ * an ipc_start(), with which no files come. None were taken. -ENOENT: m is not held or borrowed.
+ * -EOPNOTSUPP: ring mode.
+ */
+int ipc_get_fds(struct ipc_endpoint *ep, struct ipc_msg *m, int *fds, unsigned int n);
+
 /* Server: 1 if the client of a request has gone or given up, else 0. -ENOENT: req is not held. */
 int ipc_gone(struct ipc_endpoint *ep, const struct ipc_msg *req);
 

@@ -112,6 +112,8 @@ static int sender_finish(struct ipc_endpoint *ep)
 static int sender_reserve(struct ipc_endpoint *ep, struct ipc_msg *m, uint32_t len,
 			  uint64_t deadline)
 {
+	if (ipc_has_files(m))
+		return -EOPNOTSUPP;
 	return ipc_tx_reserve(tx_of(ep), m, len, deadline);
 }
 
@@ -133,8 +135,11 @@ static int sender_publish(struct ipc_endpoint *ep)
 static int sender_send(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t deadline)
 {
 	struct ipc_msg record;		/* only what is used of it is set */
-	int ret = ipc_tx_reserve(tx_of(ep), &record, m->len, deadline);
+	int ret;
 
+	if (ipc_has_files(m))
+		return -EOPNOTSUPP;
+	ret = ipc_tx_reserve(tx_of(ep), &record, m->len, deadline);
 	if (ret < 0)
 		return ret;
 	record.type = m->type;

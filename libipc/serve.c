@@ -3,7 +3,7 @@
  * The server of a rendezvous channel: requests that it holds, from RECV to REPLY.
  *
  * What the kernel wrote into our inbox is trusted; requests are their clients' memory and are not.
- * Nothing is kept here: a request is known by the id of its call, which the kernel checks.
+ * Hardly anything is kept here: a request is known by the id of its call, which the kernel checks.
  */
 #include <string.h>
 
@@ -13,6 +13,8 @@ struct server {
 	uint32_t max_receivers;		/* clients' indices begin here */
 	uint64_t request, reply;	/* bytes of each area, whole pages */
 	uint64_t request_stride, reply_stride;	/* from client to client */
+	uint32_t entries;
+	uint8_t untaken[];		/* files that came with a request, see files.c */
 };
 
 static struct server *server_of(struct ipc_endpoint *ep)
@@ -53,13 +55,18 @@ static uint32_t at_most(uint32_t n, uint64_t limit)
 	return n < limit ? n : (uint32_t)limit;
 }
 
-/* Describe a request that RECV just gave us. */
-static void fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
+/* Describe a request that RECV just gave us; unless we died then, and only its files are ours. */
+static int fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
 {
 	struct server *s = server_of(ep);
 	struct msgc_held h = *held(ep, entry);
 	uint64_t number = MSGC_INDEX(h.client) - s->max_receivers;
 
+	s->untaken[entry] = h.nfds;
+	if (!h.call) {
+		ipc_files_close(h.fds, &s->untaken[entry]);
+		return -ESHUTDOWN;
+	}
 	*m = (struct ipc_msg){
 		.data = (char *)ep->area[MSGC_DATA] + number * s->request_stride +
 			h.slot * s->request,
@@ -72,6 +79,7 @@ static void fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
 		.reply_cap = at_most(h.room, s->reply),
 	};
 	*call_id(m) = h.call;
+	return 0;
 }
 
 static void gave_back(struct ipc_msg *m)
@@ -85,9 +93,7 @@ static int receive(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t deadline
 	struct msgc_recv r = { .deadline = deadline };
 	int entry = sys_ioctl(ep->fd, MSGC_RECV, &r);
 
-	if (entry >= 0)
-		fill(ep, (uint32_t)entry, m);
-	return entry;
+	return entry < 0 ? entry : fill(ep, (uint32_t)entry, m);
 }
 
 static int server_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n,
@@ -106,19 +112,22 @@ static int server_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int 
 	return got ? (int)got : ret;
 }
 
-/* Fill the reply header of a request. */
+/* Fill the reply header of a request; what came with it and was not taken is closed. */
 static int answer(struct ipc_endpoint *ep, const struct ipc_msg *req, uint32_t len)
 {
 	struct msgc_own *own = ep->area[MSGC_OWN];
+	uint32_t entry = entry_of(req->priv[0]);
 	struct msgc_answer *a;
 
 	if (!held_call(ep, req))
 		return -ENOENT;
 	if (len > req->reply_cap)
 		return -EMSGSIZE;
-	a = (struct msgc_answer *)(own + 1) + entry_of(req->priv[0]);
+	ipc_files_close(held(ep, entry)->fds, &server_of(ep)->untaken[entry]);
+	a = (struct msgc_answer *)(own + 1) + entry;
 	a->type = req->type;
 	a->format = req->format;
+	a->nfds = (uint8_t)ipc_files_set(req, a->fds);
 	return 0;
 }
 
@@ -167,8 +176,8 @@ static int server_reply_recv(struct ipc_endpoint *ep, struct ipc_msg *req, uint3
 		gave_back(req);
 	if (ret < 0)
 		return ret;
-	fill(ep, (uint32_t)ret, next);
-	return 1;
+	ret = fill(ep, (uint32_t)ret, next);
+	return ret ? ret : 1;
 }
 
 static bool oneway(struct ipc_endpoint *ep, const struct ipc_msg *m)
@@ -200,10 +209,32 @@ static int server_gone(struct ipc_endpoint *ep, const struct ipc_msg *req)
 	return !!(__atomic_load_n(&h->flags, __ATOMIC_RELAXED) & MSGC_M_GONE);
 }
 
+static int server_files(struct ipc_endpoint *ep, const struct ipc_msg *m, struct ipc_files *out)
+{
+	const struct msgc_held *h = held_call(ep, m);
+
+	if (!h)
+		return -ENOENT;
+	*out = (struct ipc_files){
+		.fds = h->fds,
+		.untaken = &server_of(ep)->untaken[entry_of(m->priv[0])],
+		.truncated = __atomic_load_n(&h->flags, __ATOMIC_RELAXED) & MSGC_M_FDS_TRUNCATED,
+	};
+	return 0;
+}
+
+static int server_finish(struct ipc_endpoint *ep)
+{
+	struct server *s = server_of(ep);
+
+	for (uint32_t i = 0; i < s->entries; i++)
+		ipc_files_close(held(ep, i)->fds, &s->untaken[i]);
+	return 0;
+}
+
 static size_t server_size(const struct msgc_attach *at)
 {
-	(void)at;
-	return sizeof(struct server);
+	return sizeof(struct server) + at->held;
 }
 
 static void server_init(struct ipc_endpoint *ep, const struct msgc_info *info,
@@ -215,6 +246,7 @@ static void server_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 	(void)how;
 	ep->seen = (uint64_t *)&own->seen;
 	s->max_receivers = at->max_receivers;
+	s->entries = at->held;
 	s->request = info->request;
 	s->reply = info->reply;
 	s->request_stride = at->area[MSGC_DATA].stride;
@@ -231,9 +263,11 @@ const struct ipc_kind ipc_server = {
 	},
 	.size		= server_size,
 	.init		= server_init,
+	.finish		= server_finish,
 	.recv		= server_recv,
 	.release	= server_release,
 	.reply		= server_reply,
 	.reply_recv	= server_reply_recv,
 	.gone		= server_gone,
+	.files		= server_files,
 };

@@ -27,6 +27,10 @@ upper=$(printf 'HELLO\nWORLD')
 
 check ring "$sum" "$("$dir/ring" /example-ring 2>&1)"
 check call "$upper" "$("$dir/call" /example-call hello world 2>&1)"
+echo "what it says" >"$dir/file"
+check open "$(cat "$dir/file")" "$("$dir/open" /example-open "$dir/file" 2>&1)"
+check 'open: not there' "open: $dir/none: No such file or directory" \
+	"$("$dir/open" /example-open "$dir/none" 2>&1)"
 check usage 2 "$("$dir/ring" >/dev/null 2>&1; echo $?)"
 check missing "call: /nobody: timed out" "$("$dir/call" /nobody -c word 2>&1)"
 
