@@ -104,7 +104,8 @@ enum {
  * at what is still there, not now (it does so itself; of an exclusive channel it always does).
  * AS_STANDBY: of an exclusive channel; where there is a receiver, waits to follow it.
  * BOUND: a server whose RECV, REPLY and REPLY_RECV are for the attaching thread alone, so that
- * -EDEADLK can be told: see CALL.
+ * -EDEADLK can be told: see CALL. If that thread ends before its process, nobody serves any more
+ * until the endpoint is detached, closed or evicted.
  */
 enum {
 	MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16
