@@ -47,7 +47,7 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	}
 	if (unlikely(req->nfds || txn->with_fds))
 		msgc_files_begin(txn, files);
-	txn->req = *req;
+	memcpy(&txn->req, req, offsetof(struct msgc_request, fds));
 	if (flags & MSGC_ONEWAY)
 		txn->req.room = 0;
 	txn->flags = flags;

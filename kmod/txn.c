@@ -59,21 +59,24 @@ static void find_lines_of_entry(struct msgc_endpoint *server, u32 entry)
 				      entry * sizeof(*hold->answer));
 }
 
-/* A line that its owner may be changing meanwhile: every word is read once. */
-static void read_line(void *to, const void *from)
+/* Part of a line that its owner may be changing meanwhile: every word is read once. */
+static __always_inline void read_words(void *to, const void *from, size_t bytes)
 {
 	u64 *dst = to;
 	const u64 *src = from;
-	int i;
+	size_t i;
 
-	BUILD_BUG_ON(sizeof(struct msgc_request) != 64 || sizeof(struct msgc_answer) != 64);
-	for (i = 0; i < 8; i++)
+	for (i = 0; i < bytes / sizeof(*dst); i++)
 		dst[i] = READ_ONCE(src[i]);
 }
 
+/* The numbers of its files are read only if there are some. */
 void msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req)
 {
-	read_line(req, txn->request);
+	BUILD_BUG_ON(offsetof(struct msgc_request, fds) != 4 * sizeof(u64));
+	read_words(req, txn->request, offsetof(struct msgc_request, fds));
+	if (unlikely(req->nfds))
+		read_words(req->fds, txn->request->fds, sizeof(req->fds));
 }
 
 int msgc_txn_check_request(const struct msgc_txn *txn, const struct msgc_request *req)
@@ -89,12 +92,16 @@ int msgc_txn_check_request(const struct msgc_txn *txn, const struct msgc_request
 void msgc_txn_read_answer(const struct msgc_endpoint *server, u64 id, struct msgc_answer *answer)
 {
 	u32 entry = id & (BIT(MSGC_ENTRY_BITS) - 1);
+	const struct msgc_answer *line;
 
+	answer->nfds = 0;
 	if (entry >= server->nr_holds)
-		answer->nfds = 0;
-	else
-		read_line(answer,
-			  server->hold[array_index_nospec(entry, server->nr_holds)].answer);
+		return;
+	line = server->hold[array_index_nospec(entry, server->nr_holds)].answer;
+	BUILD_BUG_ON(offsetof(struct msgc_answer, fds) != sizeof(u64));
+	read_words(answer, line, offsetof(struct msgc_answer, fds));
+	if (unlikely(answer->nfds))
+		read_words(answer->fds, line->fds, sizeof(answer->fds));
 }
 
 int msgc_txn_check_answer(const struct msgc_txn *txn, const struct msgc_answer *answer, u32 len)

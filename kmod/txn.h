@@ -21,7 +21,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_endpoint *server;	/* while TAKEN */
 	struct msgc_request *request;	/* the client's line for it; the client writes */
 	struct msgc_done *done;		/* likewise; the kernel writes */
-	struct msgc_request req;	/* the client's header, copied once */
+	struct msgc_request req;	/* the client's header, copied once, but for its fds */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
 	struct msgc_files *files;	/* of the request, until it ends; NULL: none */
 	struct msgc_files *got;		/* of the reply, until they are installed */

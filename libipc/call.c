@@ -24,7 +24,7 @@ struct client {
 	uint64_t request, reply;	/* bytes of each area, whole pages */
 	uint8_t use[SLOTS];
 	uint8_t untaken[SLOTS];		/* files that came with the answer, see files.c */
-	uint64_t waited;		/* a bit per slot: not asynchronous */
+	bool waited[SLOTS];		/* not asynchronous */
 };
 
 /* The changing part of an inbox line. The kernel stores it as one word, so it is read as one. */
@@ -213,23 +213,13 @@ static int post(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *re
 	h->type = req->type;
 	h->format = req->format;
 	h->cookie = req->cookie;
-	h->nfds = (uint8_t)ipc_files_set(req, h->fds);
-	if (flags & MSGC_ASYNC)
-		c->waited &= ~(1ULL << slot);
-	else
-		c->waited |= 1ULL << slot;
+	h->nfds = ipc_has_files(req) ? (uint8_t)ipc_files_set(req, h->fds) : 0;
+	c->waited[slot] = !(flags & MSGC_ASYNC);
 	if (req->flags & IPC_F_NEED_SERVER)
 		flags |= MSGC_NEED_SERVER;
 	call.flags = (uint16_t)flags;
 	c->use[slot] = SLOT_FLYING;
 	return sys_ioctl(ep->fd, MSGC_CALL, &call);
-}
-
-uint8_t ipc_msg_flags(uint8_t line)
-{
-	return (uint8_t)((line & MSGC_M_REDELIVERED ? IPC_F_REDELIVERED : 0) |
-			 (line & MSGC_M_GONE ? IPC_F_GONE : 0) |
-			 (line & MSGC_M_ONEWAY ? IPC_F_ONEWAY : 0));
 }
 
 static void borrow_reply(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep)
@@ -332,7 +322,7 @@ static void fetch_files(struct ipc_endpoint *ep, uint32_t slot)
 		.slot = (uint16_t)slot, .flags = MSGC_RESUME, .deadline = MSGC_NOW,
 	};
 
-	if (client_of(ep)->waited >> slot & 1)
+	if (client_of(ep)->waited[slot])
 		sys_ioctl(ep->fd, MSGC_CALL, &again);
 }
 
@@ -383,7 +373,8 @@ static void free_answer(struct ipc_endpoint *ep, uint32_t slot)
 {
 	struct client *c = client_of(ep);
 
-	ipc_files_close(line(ep, slot)->fds, &c->untaken[slot]);
+	if (c->untaken[slot])
+		ipc_files_close(line(ep, slot)->fds, &c->untaken[slot]);
 	c->use[slot] = SLOT_FREE;
 }
 

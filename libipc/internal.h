@@ -82,7 +82,12 @@ void ipc_fill_ring_map(struct ipc_ring_map *map, const struct ipc_endpoint *ep,
 		       const struct msgc_attach *at);
 
 /* The flags of a message, from those of an inbox line. */
-uint8_t ipc_msg_flags(uint8_t line);
+static inline uint8_t ipc_msg_flags(uint8_t line)
+{
+	return (uint8_t)((line & MSGC_M_REDELIVERED ? IPC_F_REDELIVERED : 0) |
+			 (line & MSGC_M_GONE ? IPC_F_GONE : 0) |
+			 (line & MSGC_M_ONEWAY ? IPC_F_ONEWAY : 0));
+}
 
 /* Of files to be sent with it (ipc_set_fds()): are there any; their numbers, and how many. */
 static inline bool ipc_has_files(const struct ipc_msg *m)

@@ -123,11 +123,12 @@ static int answer(struct ipc_endpoint *ep, const struct ipc_msg *req, uint32_t l
 		return -ENOENT;
 	if (len > req->reply_cap)
 		return -EMSGSIZE;
-	ipc_files_close(held(ep, entry)->fds, &server_of(ep)->untaken[entry]);
+	if (server_of(ep)->untaken[entry])
+		ipc_files_close(held(ep, entry)->fds, &server_of(ep)->untaken[entry]);
 	a = (struct msgc_answer *)(own + 1) + entry;
 	a->type = req->type;
 	a->format = req->format;
-	a->nfds = (uint8_t)ipc_files_set(req, a->fds);
+	a->nfds = ipc_has_files(req) ? (uint8_t)ipc_files_set(req, a->fds) : 0;
 	return 0;
 }
 
