@@ -164,7 +164,7 @@ static int begin(struct msgc_txn *txn, const struct msgc_call *call, u64 deadlin
 	struct msgc_files *files = NULL;
 	bool resume = call->flags & MSGC_RESUME;
 	struct msgc_request req;
-	u8 prio = msgc_call_prio();
+	u8 prio = msgc_inherit_own(ch, msgc_call_prio());
 	int err = resume ? 0 : fetch_request(txn, &req, &files);
 
 	if (err)
@@ -200,12 +200,15 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 	ret = begin(txn, call, msgc_deadline_to_host(call->deadline), &until);
 	if (ret)
 		return ret;
+	msgc_inherit_settle(ep->ch);
 	if (call->flags & MSGC_ASYNC) {
 		msgc_timer_arm(ep, until);	/* for those who poll */
 		return 0;
 	}
+	msgc_inherit_sleep(txn);
 	ret = served_meanwhile(txn, until, &files) ? txn->slot :
 						     wait_for_outcome(txn, until, &files);
+	msgc_inherit_woken(txn);
 	if (unlikely(files))
 		msgc_files_collect(txn, files);
 	if (ret == -ERESTARTSYS || ret == -EINTR)
@@ -318,8 +321,11 @@ static long wait_for_call(struct msgc_endpoint *server, u64 deadline, struct msg
 static long receive(struct msgc_endpoint *server, u64 deadline)
 {
 	struct msgc_files *files = NULL;
-	long ret = wait_for_call(server, deadline, &files);
+	long ret;
 
+	msgc_inherit_begin(server);
+	ret = wait_for_call(server, deadline, &files);
+	msgc_inherit_end(server);
 	if (unlikely(files))
 		msgc_files_receive(server, ret, files);
 	return ret;

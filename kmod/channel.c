@@ -54,7 +54,7 @@ static int check_ring(struct msgc_create *par)
 	bool overwrites = par->flags & MSGC_UNTETHERED_ONLY;
 
 	if (par->slots || par->request || par->reply || par->spin_ns ||
-	    (par->flags & (MSGC_MANY_SERVERS | MSGC_REDELIVER)))
+	    (par->flags & (MSGC_MANY_SERVERS | MSGC_REDELIVER | MSGC_INHERIT)))
 		return -EINVAL;
 	par->delivery = par->delivery ?: overwrites ? MSGC_BROADCAST : MSGC_EXCLUSIVE;
 	par->max_senders = par->max_senders ?: 64;
@@ -98,7 +98,7 @@ static int check_rendezvous(struct msgc_create *par)
 static int check_create(struct msgc_create *par)
 {
 	if (par->flags & ~(MSGC_PERSISTENT | MSGC_UNTETHERED_ONLY | MSGC_MANY_SERVERS |
-			   MSGC_REDELIVER))
+			   MSGC_REDELIVER | MSGC_INHERIT))
 		return -EOPNOTSUPP;
 	if (par->zero || (par->perm & ~0777) || check_name(par->name) ||
 	    (!par->name[0] && (par->flags & MSGC_PERSISTENT)))
@@ -263,7 +263,7 @@ static struct msgc_channel *channel_alloc(struct msgc_registry *reg, const struc
 	if (!ch)
 		return ERR_PTR(-ENOMEM);
 	channel_init(ch, reg, par);
-	err = take_owner(ch) ?: channel_pay(ch);
+	err = take_owner(ch) ?: msgc_inherit_create(ch) ?: channel_pay(ch);
 	if (!err)
 		return ch;
 	put_pid(ch->creator);

@@ -41,6 +41,16 @@ static inline int msgc_receive_fd(struct file *file, unsigned int flags)
 #endif
 }
 
+/* The length of its turns that a thread of a normal policy has asked for; 0: it has not. */
+static inline u64 msgc_custom_slice(const struct task_struct *task)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	return task->se.custom_slice ? task->se.slice : 0;
+#else
+	return 0;
+#endif
+}
+
 /*
  * What the time namespace of the caller adds to CLOCK_MONOTONIC; the core's own translation is
  * not exported before 7.3.

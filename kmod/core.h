@@ -20,8 +20,11 @@
  *	endpoint->map_lock	rwsem	faults (inside mmap_lock) against revocation
  *	mapping->i_mmap_rwsem		(unmap_mapping_range)
  *	channel->lock		spin	lines, armed bits, calls: what waiting and waking look at
+ *	heirs_lock		spin	what server threads are lent, and who they are (inherit.c)
  *	endpoint->timer_lock, wait queues, users_lock, chain_lock (bound.c)
- * owners_lock (mutex, owner.c) nests inside nothing and is dropped before `members` is taken.
+ * An heir's lock (rt_mutex, inherit.c: setting its priority) nests inside nothing, and none
+ * of these inside it. owners_lock (mutex, owner.c) nests inside nothing and is dropped before
+ * `members` is taken.
  * ->mmap and ->fault never take `members`. Under channel->lock: no user copies, no allocation,
  * no fput.
  */
@@ -120,6 +123,15 @@ struct msgc_member {
 	struct list_head free;		/* in channel->free[role], least recently freed first */
 };
 
+/* what an INHERIT channel lends its server threads: inherit.c; channel->lock */
+struct msgc_lent {
+	u8 cap;				/* the most; fixed at CREATE */
+	u8 queue;			/* by the most urgent of the waiting calls */
+	bool unsettled;			/* perhaps not all is seen to; read without the lock */
+	struct list_head waiting;	/* threads in RECV */
+	struct list_head taken;		/* held calls, in the order of taking */
+};
+
 struct msgc_channel {
 	struct kref ref;
 	u64 id, created_ns;
@@ -172,6 +184,7 @@ struct msgc_channel {
 	struct msgc_bound *bound;
 	/* rendezvous: number of calls handed out, part of their id */
 	u64 call_gen;
+	struct msgc_lent lent;		/* rendezvous */
 	u64 skipped, redelivered, kicks;	/* for INFO */
 
 	struct msgc_member member[];	/* receivers first, then senders */
@@ -195,10 +208,16 @@ static inline bool msgc_is_ring(const struct msgc_channel *ch)
 	return ch->par.mode == MSGC_RING;
 }
 
+static inline bool msgc_inherits(const struct msgc_channel *ch)
+{
+	return unlikely(ch->par.flags & MSGC_INHERIT);
+}
+
 /* ---- endpoint.c ---- */
 struct msgc_txn;
 struct msgc_hold;
 struct msgc_bound;
+struct msgc_heir;
 struct msgc_endpoint {
 	struct kref ref;		/* the file, the channel's table, whoever works on it */
 	struct msgc_channel *ch;	/* referenced */
@@ -267,6 +286,8 @@ struct msgc_endpoint {
 	u32 nr_holds;			/* server: fixed at attach */
 	struct msgc_bound *bound;	/* BOUND server: its thread; fixed at attach */
 	u32 free_hold;			/* server: the first free one */
+	struct msgc_heir *heir;		/* server, INHERIT: the thread that was last in RECV */
+	struct work_struct judge;	/* client, INHERIT: looks for overdue calls */
 	/* calls that it holds; client: its calls that a server holds */
 	u32 taken;
 };
@@ -408,6 +429,28 @@ int msgc_bound_attach(struct msgc_endpoint *ep);	/* before it is visible */
 void msgc_bound_free(struct msgc_endpoint *ep);
 bool msgc_bound_elsewhere(const struct msgc_endpoint *ep);	/* to another thread than this */
 void msgc_bound_update(struct msgc_channel *ch);	/* channel->lock */
+
+/* ---- inherit.c: server threads as urgent as those who wait for them ---- */
+int msgc_inherit_create(struct msgc_channel *ch);
+void msgc_inherit_init(struct msgc_endpoint *ep);	/* before it is visible */
+void msgc_inherit_free(struct msgc_endpoint *ep);
+void msgc_inherit_row(struct msgc_wait_row *row, const struct task_struct *task);
+void __msgc_inherit_settle(struct msgc_channel *ch);
+void __msgc_inherit_timer(struct msgc_endpoint *client);
+
+/* What the caller has changed under channel->lock, and not left to the work item; may sleep. */
+static inline void msgc_inherit_settle(struct msgc_channel *ch)
+{
+	if (msgc_inherits(ch))
+		__msgc_inherit_settle(ch);
+}
+
+/* An endpoint's timer rang; in softirq. */
+static inline void msgc_inherit_timer(struct msgc_endpoint *ep)
+{
+	if (msgc_inherits(ep->ch) && msgc_is_sender(ep))
+		__msgc_inherit_timer(ep);
+}
 
 /* ---- call.c: the commands of rendezvous mode ---- */
 long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg);

@@ -73,6 +73,7 @@ void msgc_endpoint_die(struct msgc_endpoint *ep, u32 state)
 		bequeath(ep, state);
 		msgc_reap_later(ep->ch);
 		complete_all(&ep->settled);
+		msgc_inherit_settle(ep->ch);
 	} else if (ep->since) {
 		wait_for_completion(&ep->settled);
 	}

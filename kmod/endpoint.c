@@ -663,6 +663,7 @@ static long endpoint_command(struct msgc_endpoint *ep, unsigned int cmd, void __
 {
 	const struct command *c;
 	union msgc_hot arg;
+	long ret;
 
 	if (task_tgid(current) != ep->pid)
 		return -EPERM;
@@ -677,7 +678,9 @@ static long endpoint_command(struct msgc_endpoint *ep, unsigned int cmd, void __
 		return -EINVAL;
 	if (READ_ONCE(ep->dead))
 		return -ESHUTDOWN;
-	return write_back(c, &arg, uarg, c->run(ep, &arg));
+	ret = c->run(ep, &arg);
+	msgc_inherit_settle(ep->ch);
+	return write_back(c, &arg, uarg, ret);
 }
 
 static long endpoint_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -117,7 +117,7 @@ static void fill_waiter(struct msgc_wait_row *row, const struct msgc_endpoint *e
 	fill_holder(row, ep);
 	memcpy(row->comm, task->comm, sizeof(row->comm) - 1);
 	row->tid = task_pid_nr_ns(task, task_active_pid_ns(current));
-	row->prio = task->rt_priority;
+	msgc_inherit_row(row, task);
 	row->what = waiter->what;
 	row->slot = waiter->txn ? waiter->txn->slot : waiter->events;
 	row->since_ns = since(waiter->since);

@@ -199,14 +199,22 @@ void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff)
 /* ---- transitions ---- */
 
 /*
- * How urgent the calling thread is, as the scheduler sees it now: a priority lent by a futex
- * counts, too. Not under channel->lock, since on PREEMPT_RT a lock lends its holder the priority of
- * whoever waits for it. The scheduler counts the other way round: -1 a deadline task, then 0 to 98,
- * and from 100 on nice values, which are all the same here.
+ * How urgent a thread is, as the scheduler sees it now: a priority lent by a futex counts, too. The
+ * scheduler counts the other way round: -1 a deadline task, then 0 to 98, and from 100 on nice
+ * values, which are all the same here.
+ */
+u8 msgc_task_prio(const struct task_struct *task)
+{
+	return clamp(MAX_RT_PRIO - 1 - READ_ONCE(task->prio), 0, MAX_RT_PRIO);
+}
+
+/*
+ * The calling thread. Not under channel->lock, since on PREEMPT_RT a lock lends its holder the
+ * priority of whoever waits for it.
  */
 u8 msgc_call_prio(void)
 {
-	return clamp(MAX_RT_PRIO - 1 - READ_ONCE(current->prio), 0, MAX_RT_PRIO);
+	return msgc_task_prio(current);
 }
 
 static bool goes_before(struct rb_node *a, const struct rb_node *b)
@@ -226,6 +234,18 @@ void msgc_txn_enqueue(struct msgc_txn *txn)
 	txn->state = MSGC_QUEUED;
 	rb_add_cached(&txn->place, &ch->queue, goes_before);
 	ch->queued++;
+	msgc_inherit_queued(txn);
+}
+
+/* A call that waits becomes more urgent, or less. */
+void msgc_txn_requeue(struct msgc_txn *txn, u8 prio)
+{
+	struct msgc_channel *ch = txn->client->ch;
+
+	lockdep_assert_held(&ch->lock);
+	rb_erase_cached(&txn->place, &ch->queue);
+	txn->prio = prio;
+	rb_add_cached(&txn->place, &ch->queue, goes_before);
 }
 
 static void dequeue_locked(struct msgc_txn *txn)
@@ -270,6 +290,7 @@ void msgc_txn_give_up(struct msgc_txn *txn, int err)
 	msgc_files_drop(&txn->files);
 	msgc_txn_publish(txn);
 	txn->client->unwoken = true;
+	msgc_inherit_gave_up(txn);
 }
 
 /*
@@ -354,6 +375,7 @@ u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn, struct msg
 		msgc_txn_show(server, entry);
 	}
 	txn->done->server = server->id;
+	msgc_inherit_taken(txn);
 	return entry;
 }
 
@@ -374,6 +396,7 @@ static void untake_locked(struct msgc_txn *txn)
 	if (server->taken-- == server->nr_holds && server->ch->queued)
 		msgc_call_wake(server, false);		/* RECV said EBUSY until now */
 	list_del(&txn->node);
+	msgc_inherit_untaken(txn);
 	txn->server = NULL;
 	client->taken--;
 	if (client->dead)
@@ -492,6 +515,7 @@ static int init_server(struct msgc_endpoint *ep)
 /* The endpoint's own and inbox pages are there. */
 int msgc_call_init(struct msgc_endpoint *ep)
 {
+	msgc_inherit_init(ep);
 	return msgc_is_sender(ep) ? init_client(ep) : init_server(ep);
 }
 
@@ -501,6 +525,7 @@ void msgc_call_free(struct msgc_endpoint *ep)
 	kvfree(ep->hold);
 	msgc_bound_free(ep);
 	msgc_spin_free(ep);
+	msgc_inherit_free(ep);
 }
 
 void msgc_call_joined(struct msgc_endpoint *ep)

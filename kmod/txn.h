@@ -25,6 +25,8 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
 	struct msgc_files *files;	/* of the request, until it ends; NULL: none */
 	struct msgc_files *got;		/* of the reply, until they are installed */
+	struct msgc_heir *heir;		/* INHERIT, while TAKEN: the thread that took it; or NULL */
+	struct list_head lends;		/* with an heir: in channel->lent.taken */
 	u64 deadline;			/* the host's time */
 	u64 arrival;			/* number of the CALL: its place among those of its prio */
 	unsigned long taken_at;		/* jiffies, by the server that has it; for people */
@@ -32,7 +34,9 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	/* flags: of CALL, and above; entry: in the server's inbox */
 	u16 slot, flags, entry;
 	u8 state, outcome, format;	/* format: of the reply */
-	u8 prio;			/* of the caller then, as msgc_held.prio says it */
+	/* of the caller then, as msgc_held.prio says it; INHERIT: with what he is lent since */
+	u8 prio;
+	u8 lent;			/* to the heir */
 	bool ever_taken;
 	bool waiter;			/* a thread sleeps for the outcome, or installs its files */
 	bool with_fds;			/* files of the last reply are in `got`, or in the line */
@@ -54,8 +58,10 @@ int msgc_txn_check_answer(const struct msgc_txn *txn, const struct msgc_answer *
 void msgc_txn_publish(const struct msgc_txn *txn);
 void msgc_call_wake(struct msgc_endpoint *ep, bool handoff);
 void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff);
+u8 msgc_task_prio(const struct task_struct *task);
 u8 msgc_call_prio(void);		/* without channel->lock */
 void msgc_txn_enqueue(struct msgc_txn *txn);
+void msgc_txn_requeue(struct msgc_txn *txn, u8 prio);
 void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status);
 void msgc_txn_give_up(struct msgc_txn *txn, int err);
 void msgc_call_wake_client(struct msgc_endpoint *client);
@@ -87,5 +93,72 @@ void msgc_files_collect(struct msgc_txn *txn, struct msgc_files *files);
 /* ---- bound.c ---- */
 int msgc_bound_wait(struct msgc_txn *txn);	/* -EDEADLK */
 void msgc_bound_done(struct msgc_txn *txn);
+
+/* ---- inherit.c ---- */
+void __msgc_inherit_queued(struct msgc_txn *txn);
+void __msgc_inherit_taken(struct msgc_txn *txn);
+void __msgc_inherit_untaken(struct msgc_txn *txn);
+void __msgc_inherit_gave_up(struct msgc_txn *txn);
+void __msgc_inherit_begin(struct msgc_endpoint *server);
+void __msgc_inherit_end(struct msgc_endpoint *server);
+u8 __msgc_inherit_own(u8 prio);
+void __msgc_inherit_sleep(struct msgc_txn *txn);
+void __msgc_inherit_woken(struct msgc_txn *txn);
+
+/* After the transition, under channel->lock; msgc_inherit_settle() follows, but for the last. */
+static inline void msgc_inherit_queued(struct msgc_txn *txn)
+{
+	if (msgc_inherits(txn->client->ch))
+		__msgc_inherit_queued(txn);
+}
+
+static inline void msgc_inherit_taken(struct msgc_txn *txn)
+{
+	if (msgc_inherits(txn->client->ch))
+		__msgc_inherit_taken(txn);
+}
+
+static inline void msgc_inherit_untaken(struct msgc_txn *txn)
+{
+	if (msgc_inherits(txn->client->ch))
+		__msgc_inherit_untaken(txn);
+}
+
+static inline void msgc_inherit_gave_up(struct msgc_txn *txn)
+{
+	if (msgc_inherits(txn->client->ch))
+		__msgc_inherit_gave_up(txn);
+}
+
+/* Around RECV, and around the sleep in CALL, without locks. */
+static inline void msgc_inherit_begin(struct msgc_endpoint *server)
+{
+	if (msgc_inherits(server->ch))
+		__msgc_inherit_begin(server);
+}
+
+static inline void msgc_inherit_end(struct msgc_endpoint *server)
+{
+	if (msgc_inherits(server->ch))
+		__msgc_inherit_end(server);
+}
+
+static inline void msgc_inherit_sleep(struct msgc_txn *txn)
+{
+	if (msgc_inherits(txn->client->ch))
+		__msgc_inherit_sleep(txn);
+}
+
+static inline void msgc_inherit_woken(struct msgc_txn *txn)
+{
+	if (msgc_inherits(txn->client->ch))
+		__msgc_inherit_woken(txn);
+}
+
+/* How urgent a call of the calling thread is, whose priority is given. */
+static inline u8 msgc_inherit_own(const struct msgc_channel *ch, u8 prio)
+{
+	return msgc_inherits(ch) ? __msgc_inherit_own(prio) : prio;
+}
 
 #endif

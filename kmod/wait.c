@@ -118,6 +118,7 @@ enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer)
 
 	WRITE_ONCE(ep->timer_at, U64_MAX);
 	wake_up_all(&ep->wait);
+	msgc_inherit_timer(ep);
 	return HRTIMER_NORESTART;
 }
 

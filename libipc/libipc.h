@@ -77,7 +77,14 @@ enum {
 	IPC_UNTETHERED_ONLY = 2,	/* broadcast: a full ring overwrites its oldest */
 	IPC_MANY_SERVERS = 4,		/* rendezvous: several, who trust each other */
 	IPC_REDELIVER = 8,		/* rendezvous: a dying server's calls go to another */
-	IPC_PRIO_INHERIT = 16,		/* reserved: -EOPNOTSUPP */
+	/*
+	 * rendezvous: a server thread is as urgent as the most urgent real-time client that waits
+	 * for it: while it waits for a request, or holds one that is not answered. Not between
+	 * two calls of the library, not while it polls (answer with ipc_reply_recv()), not for
+	 * nice values. At most as urgent as RLIMIT_RTPRIO or CAP_SYS_NICE allowed the creator's
+	 * threads then; if that is nothing, -EPERM
+	 */
+	IPC_PRIO_INHERIT = 16,
 	IPC_OWNER = 1 << 30		/* uid and gid are meant; else the owner is the caller */
 };
 

@@ -36,10 +36,10 @@ options_of_a_ring() {
 }
 
 options_of_a_rendezvous() {
-	m create -m rendezvous --slots 2 --request 1 --reply-size 8K --many-servers --redeliver --max-attempts 3 --spin 50us /t
+	m create -m rendezvous --slots 2 --request 1 --reply-size 8K --many-servers --redeliver --inherit --max-attempts 3 --spin 50us /t
 	expect 0 m info --json /t
 	is "$(json '.channels[0] | "\(.mode) \(.slots) \(.request) \(.reply) \(.attempts) \(.spin) \(.ringmax) \(.flags)"')" \
-		"rendezvous 2 4096 8192 3 50000 null persistent,many-servers,redeliver"
+		"rendezvous 2 4096 8192 3 50000 null persistent,many-servers,redeliver,inherit"
 	expect 0 m info /t
 	has out '^REPLY  *8K$'
 	has out '^LOST\*  *0$'

@@ -1,38 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* In which order waiting calls are served: by the priority of who called, then by arrival. */
-#include <sched.h>
-
-#include "call.h"
+#include "urgency.h"
 
 #define SLOTS	64
-
-/* What sched_setattr(2) takes; not every C library declares it. */
-struct urgency {
-	__u32 size, policy;
-	__u64 flags;
-	__s32 nice;
-	__u32 prio;
-	__u64 runtime, deadline, period;
-};
-
-#define AS(...)		((struct urgency){ .size = sizeof(struct urgency), __VA_ARGS__ })
-#define OTHER(n)	AS(.policy = SCHED_OTHER, .nice = (n))
-#define FIFO(p)		AS(.policy = SCHED_FIFO, .prio = (p))
-#define RR(p)		AS(.policy = SCHED_RR, .prio = (p))
-
-static bool be(struct urgency u)
-{
-	return !syscall(SYS_sched_setattr, 0, &u, 0);
-}
-
-/* Starts a call as somebody so urgent. */
-static long start_as(const struct ep *c, int slot, struct urgency u)
-{
-	long ret = be(u) ? start(c, slot, MSGC_FOREVER) : -EPERM;
-
-	be(OTHER(0));
-	return ret;
-}
 
 /* The slot of the call that a server gets now, or -errno. */
 static int next_slot(const struct ep *s)

@@ -55,9 +55,8 @@ static void create_options(void)
 	opt = (struct ipc_options){ .size = sizeof(opt), .delivery = IPC_EXCLUSIVE,
 				    .flags = IPC_UNTETHERED_ONLY };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
-	opt = (struct ipc_options){ .size = sizeof(opt), .mode = IPC_RENDEZVOUS,
-				    .flags = IPC_PRIO_INHERIT };
-	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOPNOTSUPP);
+	opt = (struct ipc_options){ .size = sizeof(opt), .flags = IPC_PRIO_INHERIT };
+	CHECK_EQ(ipc_create("/c", &opt, &ch), -EINVAL);
 	opt = (struct ipc_options){ .size = sizeof(opt), .mode = IPC_RENDEZVOUS, .slots = 64,
 				    .max_senders = 1024, .request = 64 << 20, .reply = 64 << 20 };
 	CHECK_EQ(ipc_create("/c", &opt, &ch), -EOVERFLOW);

@@ -37,6 +37,8 @@ static const char help[] =
 	"      --reply-size SIZE  largest reply; default 64K (also --reply)\n"
 	"      --many-servers     several servers, which must trust each other\n"
 	"      --redeliver        calls of a server that dies go to the next one\n"
+	"      --inherit          servers are as urgent as the real-time threads that wait for\n"
+	"                         them, at most as your threads may be\n"
 	"      --max-attempts N   with --redeliver: servers that may die of one call; default: any\n"
 	"                         number\n"
 	"      --spin TIME        who waits looks so long before it sleeps, while the other side\n"
@@ -45,7 +47,7 @@ static const char help[] =
 
 enum {
 	O_SENDERS = 256, O_RECEIVERS, O_RING, O_SLOTS, O_REQUEST, O_REPLY, O_MANY, O_REDELIVER,
-	O_ATTEMPTS, O_PERSISTENT, O_UNTETHERED, O_SPIN
+	O_ATTEMPTS, O_PERSISTENT, O_UNTETHERED, O_SPIN, O_INHERIT
 };
 
 static const struct option options[] = {
@@ -63,6 +65,7 @@ static const struct option options[] = {
 	{ "reply-size", required_argument, NULL, O_REPLY },
 	{ "many-servers", no_argument, NULL, O_MANY },
 	{ "redeliver", no_argument, NULL, O_REDELIVER },
+	{ "inherit", no_argument, NULL, O_INHERIT },
 	{ "max-attempts", required_argument, NULL, O_ATTEMPTS },
 	{ "spin", required_argument, NULL, O_SPIN },
 	{ "help", no_argument, NULL, 'h' },
@@ -191,6 +194,9 @@ static bool option(struct ipc_options *o, int c)
 	case O_REDELIVER:
 		o->flags |= IPC_REDELIVER;
 		return true;
+	case O_INHERIT:
+		o->flags |= IPC_PRIO_INHERIT;
+		return true;
 	case O_ATTEMPTS:
 		o->max_attempts = limit_arg("--max-attempts", optarg, UINT16_MAX);
 		return true;
@@ -206,7 +212,7 @@ static bool option(struct ipc_options *o, int c)
 static const char *misfit(const struct ipc_options *o)
 {
 	bool calls = o->slots || o->request || o->reply || o->spin_ns ||
-		     o->flags & (IPC_MANY_SERVERS | IPC_REDELIVER);
+		     o->flags & (IPC_MANY_SERVERS | IPC_REDELIVER | IPC_PRIO_INHERIT);
 
 	if (o->mode == IPC_RING && calls)
 		return "an option for --mode rendezvous with --mode ring (see --help)";
@@ -226,6 +232,8 @@ static const char *misfit(const struct ipc_options *o)
 /* Which of them this kernel may not offer. */
 static const char *refused(const struct ipc_options *o)
 {
+	if (o->flags & IPC_PRIO_INHERIT)
+		return "--inherit";
 	if (o->flags & IPC_UNTETHERED_ONLY)
 		return "--untethered-only";
 	if (o->delivery == IPC_BALANCED)
@@ -244,6 +252,10 @@ static int explain(const char *name, const struct ipc_options *o, int err)
 	case EEXIST:
 		return complain(ST_FAILED, "%s exists already; 'msgchan rm' would remove it", name);
 	case EPERM:
+		if (!(o->flags & IPC_OWNER))
+			return complain(ST_PERMISSION,
+					"%s: --inherit: your own threads may be no real-time ones",
+					name);
 		return complain(ST_PERMISSION, "%s: you may not give it to that --owner", name);
 	case EDQUOT:
 		return complain(ST_FAILED,

@@ -91,7 +91,12 @@ enum { MSGC_IN = 1, MSGC_PRI = 2, MSGC_OUT = 4, MSGC_ERR = 8, MSGC_HUP = 16 };
  * Flags of CREATE. PERSISTENT: until it is unlinked, its network namespace ends or the module
  * is unloaded, else until its last fd is closed. Rendezvous: MANY_SERVERS: more than one server
  * endpoint at a time. REDELIVER: a dead server's calls go to another. Ring, BROADCAST:
- * UNTETHERED_ONLY: nobody holds space, the oldest is overwritten. INHERIT (later).
+ * UNTETHERED_ONLY: nobody holds space, the oldest is overwritten. Rendezvous: INHERIT: a server
+ * thread is at least as urgent as the most urgent SCHED_FIFO or RR thread that waits for it: while
+ * it holds that one's call, or is in RECV or REPLY_RECV and the next to take it, or nobody is there
+ * and it holds another call. Not beyond the creator's RLIMIT_RTPRIO then, unless it had
+ * CAP_SYS_NICE. SCHED_DEADLINE threads lend 99, others nothing. Meanwhile the thread has
+ * SCHED_RESET_ON_FORK; what others then make of its policy stays.
  */
 enum {
 	MSGC_PERSISTENT = 1, MSGC_UNTETHERED_ONLY = 2, MSGC_MANY_SERVERS = 4, MSGC_REDELIVER = 8,
@@ -140,7 +145,8 @@ struct msgc_features { __u32 size, flags; __aligned_u64 features; };
  * receivers 8 (one server unless MANY_SERVERS), ring_max 1 MiB (at most 1 GiB), slots 4,
  * request and reply 64 KiB (at most 64 MiB), max_attempts without end. Names are bytes 0x21 to
  * 0x7e, per network namespace. The status area is charged to the caller. EEXIST: name taken.
- * EPERM: owner or group that chown(2) would refuse. EDQUOT: too many channels or bytes of this
+ * EPERM: owner or group that chown(2) would refuse; INHERIT, and the caller has neither
+ * CAP_SYS_NICE nor an RLIMIT_RTPRIO. EDQUOT: too many channels or bytes of this
  * user. EOVERFLOW: a window of more than 2 TiB. ENODEV: the network namespace is gone. EMFILE,
  * ENFILE.
  */
@@ -255,8 +261,8 @@ struct msgc_wait_row {
 	__u16 what, call_state;		/* as above; of calls: MSGC_QUEUED, MSGC_TAKEN */
 	__u32 attempts;			/* held: holders that died of it */
 	__s32 tid;			/* who holds: the process; who waits: the thread */
-	__s32 prio;			/* who waits: 1 to 99 of SCHED_FIFO and SCHED_RR, else 0 */
-	__s32 boost;			/* (later) */
+	__s32 prio;			/* who waits: its own, as in msgc_held */
+	__s32 boost;			/* who waits: the greater one that INHERIT gave it; 0 */
 	__u32 slot;			/* call: the client's; EVENT: the events, MSGC_IN... */
 	__aligned_u64 since_ns;		/* 0: not known, as of RING; else to some milliseconds */
 	__aligned_u64 deadline;		/* call, waits; MSGC_FOREVER */
