@@ -785,22 +785,6 @@ TEST_F(files, never_collected)
 	EXPECT_TRUE(closed(&self->t[1]));
 }
 
-/* INTERRUPT is told even where an outcome came with it; what came too is for RESUME. */
-TEST_F(files, interrupt_beats_the_reply)
-{
-	struct msgc_call arg;
-	struct runner r;
-	long e = call_taken(&self->c, &self->s, &r, &arg);
-
-	ASSERT_LE(0, e);
-	EXPECT_EQ(0, none(self->c.fd, MSGC_INTERRUPT));
-	EXPECT_EQ(-EINTR, runner_end(&r));
-	say(&self->s, e, &self->t[0], 1);
-	EXPECT_EQ(0, reply(&self->s, e, 0, 0));
-	EXPECT_EQ(0, resume(&self->c, 0, MSGC_FOREVER));
-	EXPECT_EQ(1, numbers(line(&self->c, 0)->fds));
-}
-
 /* ---- many at a time ---- */
 
 struct race {
@@ -810,6 +794,55 @@ struct race {
 	volatile bool stop;
 	unsigned long seen, bad;
 };
+
+/* Both at about the same time: INTERRUPT of the client, and the reply. */
+static void *interrupt_and_answer(void *p)
+{
+	struct race *x = p;
+
+	while (!x->stop) {
+		long e = receive(x->s, in_ms(20));
+
+		if (e < 0)
+			continue;
+		say(x->s, e, x->t, 1);
+		x->bad += none(x->c->fd, MSGC_INTERRUPT) != 0;
+		x->bad += reply(x->s, e, 0, 0) != 0;
+	}
+	return NULL;
+}
+
+/*
+ * INTERRUPT is told even where the outcome came with it; the files are then for RESUME, and for
+ * nobody else.
+ */
+TEST_F(files, interrupt_beside_the_reply)
+{
+	struct race x = { .c = &self->c, .s = &self->s, .t = self->t };
+	struct msgc_done *d = line(&self->c, 0);
+	__u64 end = in_ms(2000);
+	pthread_t t;
+
+	ASSERT_EQ(0, pthread_create(&t, NULL, interrupt_and_answer, &x));
+	for (int i = 0; i < 3000 && now() < end; i++) {
+		long ret = call(&self->c, 0, 0, in_ms(15000));
+
+		if (ret == -EINTR) {
+			ASSERT_EQ(0, numbers(d->fds));
+			do {
+				ret = resume(&self->c, 0, in_ms(15000));
+			} while (ret == -EINTR);
+		}
+		ASSERT_EQ(0, ret);
+		ASSERT_EQ(SAYS(IDLE, DONE, 0), says(&self->c, 0));
+		ASSERT_EQ(1, numbers(d->fds));
+		close(d->fds[0]);
+	}
+	x.stop = true;
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, x.bad);
+	EXPECT_EQ(self->fds, open_files());
+}
 
 /* Looks at the inbox from aside: who finds an id finds what belongs to it. */
 static void *watch(void *p)
