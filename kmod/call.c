@@ -32,6 +32,7 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	u16 flags = call->flags;
 	int err;
 
+	lockdep_assert_held(&ch->lock);
 	/* Free, but with an outcome that its client, or a waiter, has not seen: busy once more. */
 	if (msgc_txn_judge(txn) || txn->state != MSGC_IDLE || txn->waiter)
 		return -EBUSY;
@@ -71,6 +72,7 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 
 static int resume_locked(struct msgc_txn *txn, u64 deadline)
 {
+	lockdep_assert_held(&txn->client->ch->lock);
 	if (txn->waiter)
 		return -EBUSY;
 	if (txn->state == MSGC_IDLE && !txn->outcome)
@@ -229,6 +231,7 @@ static int cancel_locked(struct msgc_endpoint *ep, u32 first, u32 end, u64 cooki
 {
 	u32 i;
 
+	lockdep_assert_held(&ep->ch->lock);
 	if (ep->dead)
 		return -ESHUTDOWN;
 	for (i = first; i < end; i++) {
@@ -345,6 +348,7 @@ static struct msgc_txn *held_call_locked(const struct msgc_endpoint *server, u64
 	u32 entry = id & (BIT(MSGC_ENTRY_BITS) - 1);
 	const struct msgc_hold *hold;
 
+	lockdep_assert_held(&server->ch->lock);
 	if (entry >= server->nr_holds)
 		return NULL;
 	hold = &server->hold[array_index_nospec(entry, server->nr_holds)];
@@ -357,6 +361,7 @@ static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *
 	struct msgc_txn *txn;
 	int err;
 
+	lockdep_assert_held(&server->ch->lock);
 	if (server->dead)
 		return -ESHUTDOWN;
 	txn = held_call_locked(server, reply->call);
@@ -380,17 +385,9 @@ static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *
 	return 0;
 }
 
-static void put_both(struct msgc_files **files)
-{
-	if (unlikely(files[0]))
-		msgc_files_put(files[0]);
-	if (unlikely(files[1]))
-		msgc_files_put(files[1]);
-}
-
-/* files: of the reply, and then of the request: whatever is to be put in the end. */
 static int answer(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff)
 {
+	/* of the reply, and then of the request: whatever is to be put in the end */
 	struct msgc_files *files[2] = { NULL, NULL };
 	struct msgc_answer answer;
 	int err;
@@ -404,7 +401,10 @@ static int answer(struct msgc_endpoint *server, const struct msgc_reply *reply, 
 	spin_lock(&server->ch->lock);
 	err = answer_locked(server, reply, handoff, &answer, files);
 	spin_unlock(&server->ch->lock);
-	put_both(files);
+	if (unlikely(files[0] || files[1])) {
+		msgc_files_drop(&files[0]);
+		msgc_files_drop(&files[1]);
+	}
 	return err;
 }
 

@@ -430,6 +430,9 @@ void msgc_bound_free(struct msgc_endpoint *ep);
 bool msgc_bound_elsewhere(const struct msgc_endpoint *ep);	/* to another thread than this */
 void msgc_bound_update(struct msgc_channel *ch);	/* channel->lock */
 
+/* ---- spin.c: looking before sleeping ---- */
+u64 msgc_spin_bytes(const struct msgc_endpoint *ep);	/* what it may keep */
+
 /* ---- inherit.c: server threads as urgent as those who wait for them ---- */
 int msgc_inherit_create(struct msgc_channel *ch);
 void msgc_inherit_init(struct msgc_endpoint *ep);	/* before it is visible */

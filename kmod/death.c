@@ -92,6 +92,7 @@ void msgc_reap_later(struct msgc_channel *ch)
 /* Nobody needs what it left. channel->lock held. */
 static bool finished(struct msgc_endpoint *ep)
 {
+	lockdep_assert_held(&ep->ch->lock);
 	if (!ep->since || !ep->until)
 		return false;
 	if (!msgc_is_sender(ep))

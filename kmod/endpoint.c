@@ -32,12 +32,17 @@ static int check_ring_size(const struct msgc_channel *ch, struct msgc_attach *wa
 	return 0;
 }
 
+static bool sender_flags_fit(const struct msgc_channel *ch, u32 flags)
+{
+	return !(flags & ~(msgc_is_ring(ch) ? 0 : MSGC_TAKES_FILES));
+}
+
 /* Of a receiver; server or not. */
 static bool flags_fit(const struct msgc_channel *ch, u32 flags)
 {
 	if (!msgc_is_ring(ch))
-		return !(flags & ~(MSGC_STAY | MSGC_BOUND));
-	if (flags & MSGC_BOUND)
+		return !(flags & ~(MSGC_STAY | MSGC_BOUND | MSGC_TAKES_FILES));
+	if (flags & (MSGC_BOUND | MSGC_TAKES_FILES))
 		return false;
 	if (flags & MSGC_AS_STANDBY)
 		return ch->par.delivery == MSGC_EXCLUSIVE && !(flags & MSGC_UNTETHERED);
@@ -69,15 +74,16 @@ static int check_attach(const struct msgc_channel *ch, u32 rights, struct msgc_a
 	int err;
 
 	if (want->flags &
-	    ~(MSGC_OLDEST | MSGC_UNTETHERED | MSGC_AS_STANDBY | MSGC_BOUND | MSGC_STAY))
+	    ~(MSGC_OLDEST | MSGC_UNTETHERED | MSGC_AS_STANDBY | MSGC_BOUND | MSGC_STAY |
+	      MSGC_TAKES_FILES))
 		return -EOPNOTSUPP;
 	if (want->role != MSGC_SENDER && want->role != MSGC_RECEIVER)
 		return want->role ? -EOPNOTSUPP : -EINVAL;
 	if (!(rights & (sends ? MSGC_WRITE : MSGC_READ)))
 		return -EACCES;
-	if ((sends && want->flags) || (!sends && want->ring))
+	if (!sends && want->ring)
 		return -EINVAL;
-	if (!sends && !flags_fit(ch, want->flags))
+	if (!(sends ? sender_flags_fit(ch, want->flags) : flags_fit(ch, want->flags)))
 		return -EINVAL;
 	err = check_held(ch, want);
 	if (err)
@@ -218,7 +224,7 @@ static u64 bytes_to_pay(const struct msgc_endpoint *ep, u64 *data, u64 *peer)
 		*peer = msgc_is_ring(ep->ch) ? 0 : ep->area[MSGC_PEER].size;
 	}
 	return ep->area[MSGC_OWN].size + ep->area[MSGC_INBOX].size + *data + *peer + PAGE_SIZE +
-	       msgc_claims_bytes(ep);
+	       msgc_claims_bytes(ep) + msgc_spin_bytes(ep);
 }
 
 static int endpoint_charge(struct msgc_endpoint *ep, u64 bytes)

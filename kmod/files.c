@@ -21,7 +21,12 @@
  * devices and channels are not, for they refer to no endpoint.
  *
  * The last fput() may be long in coming back, and calls whatever it likes: it is never called under
- * a lock. Where one is held, files are left to a work item.
+ * a lock. That of a thread takes place when it returns to user space; so REPLY_RECV, which may
+ * sleep first, would keep open what others wait to see closed. A call's files are left to a work
+ * item.
+ *
+ * Who did not ask for files (TAKES_FILES) gets none, nor has to close any: close(), too, can be as
+ * long as the sender likes.
  */
 #include <linux/capability.h>
 #include <linux/dcache.h>
@@ -65,11 +70,13 @@ static void put_dropped(struct work_struct *work)
 {
 	struct msgc_files *files, *next;
 
-	llist_for_each_entry_safe(files, next, llist_del_all(&dropped), dropped)
+	llist_for_each_entry_safe(files, next, llist_del_all(&dropped), dropped) {
 		msgc_files_put(files);
+		cond_resched();
+	}
 }
 
-/* The call's reference is put soon: for where a lock is held. */
+/* The call's reference is put soon. Only that: the node is for one. */
 void msgc_files_drop(struct msgc_files **of_call)
 {
 	struct msgc_files *files = *of_call;
@@ -229,7 +236,7 @@ void msgc_files_answer(struct msgc_txn *txn, struct msgc_files **reply,
 	txn->files = NULL;
 	if (!*reply || txn->outcome)
 		return;
-	if (txn->flags & MSGC_ASYNC) {
+	if (txn->flags & MSGC_ASYNC || !(txn->client->flags & MSGC_TAKES_FILES)) {
 		txn->flags |= MSGC_REPLY_TRUNCATED;
 		return;
 	}

@@ -55,7 +55,9 @@ static bool may_look_on(struct msgc_endpoint *ep, const struct task_struct *part
 /* Without a lock: only worth a real look. */
 static bool something_came(const struct msgc_endpoint *ep, const struct msgc_txn *txn)
 {
-	return txn ? READ_ONCE(txn->outcome) : READ_ONCE(ep->ch->queued);
+	if (txn)
+		return READ_ONCE(txn->outcome);
+	return READ_ONCE(ep->ch->queued) || READ_ONCE(ep->taken) == ep->nr_holds;
 }
 
 /* For the outcome of a call or, without one, for a call. True: look, it may be there. */
@@ -78,6 +80,12 @@ bool msgc_spin(struct msgc_endpoint *ep, const struct msgc_txn *txn, u64 deadlin
 	put_task_struct(partner);
 	atomic64_add(rounds, &ep->looks);
 	return came;
+}
+
+/* The thread that last waited may have ended. */
+u64 msgc_spin_bytes(const struct msgc_endpoint *ep)
+{
+	return ep->ch->par.spin_ns ? sizeof(struct task_struct) : 0;
 }
 
 void msgc_spin_free(struct msgc_endpoint *ep)

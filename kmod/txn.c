@@ -133,6 +133,7 @@ void msgc_txn_publish(const struct msgc_txn *txn)
 		.flags = message_flags(txn), .event = txn->event,
 	};
 
+	lockdep_assert_held(&txn->client->ch->lock);
 	BUILD_BUG_ON(offsetof(struct msgc_done, state) || offsetof(struct msgc_done, event) != 4);
 	/*
 	 * One store, after all the rest. Pairs with the client's acquire: who sees the outcome sees
@@ -259,6 +260,7 @@ static void dequeue_locked(struct msgc_txn *txn)
 
 static void idle_locked(struct msgc_txn *txn)
 {
+	lockdep_assert_held(&txn->client->ch->lock);
 	txn->state = MSGC_IDLE;
 	txn->event++;
 }
@@ -278,6 +280,7 @@ void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status)
 /* It ends without an answer: withdrawn if queued; if a server has it, the client stops waiting. */
 void msgc_txn_give_up(struct msgc_txn *txn, int err)
 {
+	lockdep_assert_held(&txn->client->ch->lock);
 	if (txn->state == MSGC_QUEUED) {
 		dequeue_locked(txn);
 		idle_locked(txn);
@@ -299,6 +302,7 @@ void msgc_txn_give_up(struct msgc_txn *txn, int err)
  */
 void msgc_call_wake_client(struct msgc_endpoint *client)
 {
+	lockdep_assert_held(&client->ch->lock);
 	if (client->unwoken)
 		msgc_call_wake(client, false);
 	client->unwoken = false;
@@ -307,6 +311,7 @@ void msgc_call_wake_client(struct msgc_endpoint *client)
 /* The one judge of deadlines. True: it was overdue, and has been given up. */
 bool msgc_txn_overdue(struct msgc_txn *txn)
 {
+	lockdep_assert_held(&txn->client->ch->lock);
 	if (txn->state == MSGC_IDLE || txn->outcome)
 		return false;
 	if (txn->deadline == MSGC_FOREVER || ktime_get_ns() < txn->deadline)
@@ -337,6 +342,7 @@ struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch)
 	bool given_up = false;
 	struct msgc_txn *txn;
 
+	lockdep_assert_held(&ch->lock);
 	for (;;) {
 		txn = rb_entry_safe(rb_first_cached(&ch->queue), struct msgc_txn, place);
 		if (!txn || !msgc_txn_overdue(txn))
@@ -348,12 +354,30 @@ struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch)
 	return txn;
 }
 
+/* The server sees it at once, or when its files are installed. */
+static void reveal(struct msgc_txn *txn, struct msgc_files **files)
+{
+	struct msgc_endpoint *server = txn->server;
+	struct msgc_hold *hold = &server->hold[txn->entry];
+
+	if (unlikely(txn->files)) {
+		if (server->flags & MSGC_TAKES_FILES) {
+			hold->id = MSGC_UNSEEN;
+			*files = msgc_files_ref(txn->files);
+			return;
+		}
+		WRITE_ONCE(hold->line->flags, hold->line->flags | MSGC_M_FDS_TRUNCATED);
+	}
+	msgc_txn_show(server, txn->entry);
+}
+
 /* QUEUED -> TAKEN, into a free entry, of which there is one. */
 u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn, struct msgc_files **files)
 {
 	u32 entry = server->free_hold;
 	struct msgc_hold *hold = &server->hold[entry];
 
+	lockdep_assert_held(&server->ch->lock);
 	dequeue_locked(txn);
 	list_add_tail(&txn->node, &server->holding);
 	txn->state = MSGC_TAKEN;
@@ -368,12 +392,7 @@ u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn, struct msg
 	server->partner = txn->client->id;
 	txn->client->partner = server->id;
 	fill_held(txn);
-	if (unlikely(txn->files)) {
-		hold->id = MSGC_UNSEEN;
-		*files = msgc_files_ref(txn->files);
-	} else {
-		msgc_txn_show(server, entry);
-	}
+	reveal(txn, files);
 	txn->done->server = server->id;
 	msgc_inherit_taken(txn);
 	return entry;
@@ -427,6 +446,7 @@ static void server_died_locked(struct msgc_txn *txn)
 {
 	struct msgc_channel *ch = txn->client->ch;
 
+	lockdep_assert_held(&ch->lock);
 	if (redeliverable(txn)) {
 		untake_locked(txn);
 		txn->attempts++;
@@ -456,6 +476,7 @@ static u32 client_events_locked(struct msgc_endpoint *ep)
 	u64 next = MSGC_FOREVER;
 	u32 i, events = 0;
 
+	lockdep_assert_held(&ep->ch->lock);
 	for (i = 0; i < ep->ch->par.slots; i++) {
 		struct msgc_txn *txn = &ep->txn[i];
 
@@ -542,6 +563,7 @@ static void client_gone_locked(struct msgc_endpoint *ep)
 {
 	u32 i;
 
+	lockdep_assert_held(&ep->ch->lock);
 	for (i = 0; i < ep->ch->par.slots; i++) {
 		if (ep->txn[i].state != MSGC_IDLE)
 			msgc_txn_give_up(&ep->txn[i], -ESHUTDOWN);
@@ -554,6 +576,7 @@ static void give_up_waiting(struct msgc_channel *ch)
 {
 	struct rb_node *node, *next;
 
+	lockdep_assert_held(&ch->lock);
 	for (node = rb_first_cached(&ch->queue); node; node = next) {
 		struct msgc_txn *txn = rb_entry(node, struct msgc_txn, place);
 
@@ -568,6 +591,7 @@ static void server_gone_locked(struct msgc_endpoint *ep)
 	struct msgc_channel *ch = ep->ch;
 	struct msgc_txn *txn, *next;
 
+	lockdep_assert_held(&ch->lock);
 	ch->servers--;
 	msgc_bound_update(ch);
 	list_for_each_entry_safe(txn, next, &ep->holding, node)

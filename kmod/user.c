@@ -160,17 +160,26 @@ kuid_t msgc_payer_uid(const struct msgc_payers *payers, unsigned int i)
 	return payers->user[i]->uid;
 }
 
+/*
+ * Of files only the first pays, as with AF_UNIX: the limit is each process's own, and one namespace
+ * could use up the other's.
+ */
+static unsigned int nr_charged(const struct msgc_payers *payers, enum msgc_resource what)
+{
+	return what == MSGC_FILES ? 1 : payers->nr;
+}
+
 /* All or nothing: -EDQUOT if one of them has too much already. */
 static int charge(struct msgc_payers *payers, enum msgc_resource what, u64 n, u64 limit)
 {
-	unsigned int i;
+	unsigned int i, nr = nr_charged(payers, what);
 	int err = 0;
 
 	spin_lock(&users_lock);
-	for (i = 0; i < payers->nr && !err; i++)
+	for (i = 0; i < nr && !err; i++)
 		if (n > limit || payers->user[i]->used[what] > limit - n)
 			err = -EDQUOT;
-	for (i = 0; i < payers->nr && !err; i++)
+	for (i = 0; i < nr && !err; i++)
 		payers->user[i]->used[what] += n;
 	spin_unlock(&users_lock);
 	return err;
@@ -196,7 +205,7 @@ void msgc_uncharge(struct msgc_payers *payers, enum msgc_resource what, u64 n)
 	unsigned int i;
 
 	spin_lock(&users_lock);
-	for (i = 0; i < payers->nr; i++)
+	for (i = 0; i < nr_charged(payers, what); i++)
 		payers->user[i]->used[what] -= n;
 	spin_unlock(&users_lock);
 }

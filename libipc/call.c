@@ -253,12 +253,26 @@ static int take(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep)
 	return now.outcome == MSGC_O_DONE ? 0 : rep->result;
 }
 
+/* A call whose CALL was interrupted has not got the files of its answer yet. */
+static void fetch_files(struct ipc_endpoint *ep, uint32_t slot)
+{
+	struct msgc_call again = {
+		.slot = (uint16_t)slot, .flags = MSGC_RESUME, .deadline = MSGC_NOW,
+	};
+
+	if (client_of(ep)->waited[slot])
+		sys_ioctl(ep->fd, MSGC_CALL, &again);
+}
+
 /* CALL returned ret: the call has an outcome; or it goes on without us; or it never began. */
 static int conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep, int ret)
 {
 	/* An interruption is told even where an outcome came with it: else it would be lost. */
-	if (ret != -EINTR && finished(ep, slot))
+	if (ret != -EINTR && finished(ep, slot)) {
+		if (ret < 0)
+			fetch_files(ep, slot);
 		return take(ep, slot, rep);
+	}
 	*rep = (struct ipc_msg){ .cookie = header(ep, slot)->cookie, .result = ret };
 	if (!finished(ep, slot) && look_at(ep, slot).state == MSGC_IDLE) {
 		client_of(ep)->use[slot] = SLOT_FREE;
@@ -313,17 +327,6 @@ static int client_send(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t dead
 	m->result = rep.result;
 	m->outcome = rep.outcome;
 	return ret;
-}
-
-/* A call whose CALL was interrupted has not got the files of its answer yet. */
-static void fetch_files(struct ipc_endpoint *ep, uint32_t slot)
-{
-	struct msgc_call again = {
-		.slot = (uint16_t)slot, .flags = MSGC_RESUME, .deadline = MSGC_NOW,
-	};
-
-	if (client_of(ep)->waited[slot])
-		sys_ioctl(ep->fd, MSGC_CALL, &again);
 }
 
 /* Take up to @n outcomes; counts the calls that go on. */

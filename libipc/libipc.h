@@ -100,6 +100,7 @@ enum {
 	IPC_UNTETHERED = 2,	/* ring receiver: holds nobody up, may miss messages */
 	IPC_STANDBY = 4,	/* exclusive: waits in ipc_recv() to succeed the receiver */
 	IPC_BOUND = 8,		/* server: for this thread alone; see ipc_call(), -EDEADLK */
+	IPC_TAKES_FILES = 32,	/* calls: wants the files that come with them, ipc_get_fds() */
 	IPC_STAY = 16,		/* ring receiver: no end of stream, as there is none for servers */
 	IPC_TIMED = 1 << 16	/* ring sender: its messages carry their time, in 32 bytes more */
 };
@@ -541,8 +542,9 @@ int ipc_set_fds(struct ipc_msg *m, const int *fds, unsigned int n);
  * O_CLOEXEC, the caller's to close. Those that nobody took are closed when the message is answered,
  * also if that fails, or given back, or with ipc_detach(). A redelivered request has them again.
  *
- * -EMSGSIZE: more were sent: than n, and it may be tried again; or than came, since this process
- * may have no more open (RLIMIT_NOFILE), or a security module forbids it, or the answer is that of
+ * -EMSGSIZE: more were sent: than n, and it may be tried again; or than came, since this endpoint
+ * was attached without IPC_TAKES_FILES, and the library never has any; or this process may have no
+ * more open (RLIMIT_NOFILE), or a security module forbids it, or the answer is that of
  * an ipc_start(), with which no files come. None were taken. -ENOENT: m is not held or borrowed.
  * -EOPNOTSUPP: ring mode.
  */

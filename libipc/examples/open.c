@@ -97,6 +97,7 @@ static int run(struct ipc_channel *ch, char **paths)
 {
 	struct ipc_attach how = {
 		.size = sizeof(how), .role = paths ? IPC_SENDER : IPC_RECEIVER,
+		.flags = IPC_TAKES_FILES,
 	};
 	struct ipc_endpoint *ep;
 	int ret = ipc_attach(ch, &how, &ep);

@@ -780,8 +780,12 @@ TEST_F(device, attach_refuses)
 	} cases[] = {
 		{ "no role", -EINVAL, ATTACH(.role = 0) },
 		{ "both roles", -EOPNOTSUPP, ATTACH(.role = 3) },
+		{ "files of a ring", -EINVAL,
+		  ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_TAKES_FILES) },
+		{ "files to a ring", -EINVAL,
+		  ATTACH(.role = MSGC_SENDER, .flags = MSGC_TAKES_FILES) },
 		{ "bound to a ring", -EINVAL, ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_BOUND) },
-		{ "unknown flag", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = 32) },
+		{ "unknown flag", -EOPNOTSUPP, ATTACH(.role = MSGC_RECEIVER, .flags = 64) },
 		{ "stay as sender", -EINVAL, ATTACH(.role = MSGC_SENDER, .flags = MSGC_STAY) },
 		{ "oldest as sender", -EINVAL, ATTACH(.role = MSGC_SENDER, .flags = MSGC_OLDEST) },
 		{ "untethered standby", -EINVAL,

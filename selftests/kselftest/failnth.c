@@ -91,8 +91,10 @@ FIXTURE_SETUP(failnth)
 	ASSERT_EQ(0, ep_receiver(&w->worker, w->work));
 	ASSERT_EQ(0, ep_sender(&w->tx, w->ring));
 	ASSERT_EQ(0, ep_receiver(&w->rx, w->ring));
-	ASSERT_EQ(0, ep_sender(&w->client, w->call));
-	ASSERT_EQ(0, ep_receiver(&w->server, w->call));
+	ASSERT_EQ(0, ep_attach(&w->client, w->call,
+			       ATTACH(.role = MSGC_SENDER, .flags = MSGC_TAKES_FILES)));
+	ASSERT_EQ(0, ep_attach(&w->server, w->call,
+			       ATTACH(.role = MSGC_RECEIVER, .flags = MSGC_TAKES_FILES)));
 }
 
 FIXTURE_TEARDOWN(failnth)

@@ -11,6 +11,23 @@
 
 #define SLOTS	8
 
+/* ---- endpoints that ask for files ---- */
+
+static long taking(struct ep *e, int chan, __u32 role)
+{
+	return ep_attach(e, chan, ATTACH(.role = role, .flags = MSGC_TAKES_FILES));
+}
+
+static long taking_sender(struct ep *e, int chan)
+{
+	return taking(e, chan, MSGC_SENDER);
+}
+
+static long taking_receiver(struct ep *e, int chan)
+{
+	return taking(e, chan, MSGC_RECEIVER);
+}
+
 /* ---- pipes ---- */
 
 struct tube { int r, w; };
@@ -140,8 +157,8 @@ FIXTURE_SETUP(files)
 						.flags = MSGC_MANY_SERVERS,
 						.spin_ns = variant->spin_ns));
 	ASSERT_GE(self->chan, 0);
-	ASSERT_EQ(0, ep_receiver(&self->s, self->chan));
-	ASSERT_EQ(0, ep_sender(&self->c, self->chan));
+	ASSERT_EQ(0, taking_receiver(&self->s, self->chan));
+	ASSERT_EQ(0, taking_sender(&self->c, self->chan));
 	for (int i = 0; i < MSGC_FDS; i++)
 		self->t[i] = tube();
 	for (int i = 0; i < SLOTS; i++)
@@ -208,6 +225,65 @@ TEST_F(files, both_ways)
 	EXPECT_EQ(0, runner_end(&r));
 	EXPECT_EQ(0, numbers(d->fds));
 	EXPECT_EQ(self->fds, open_files());
+}
+
+/* Who did not ask for files has none to close; what was sent is dropped, and both are told. */
+TEST_F(files, not_asked_for)
+{
+	struct msgc_call arg;
+	struct ep c, s;
+	struct runner r;
+	long e;
+	int fds;
+
+	ep_close(&self->s);
+	ASSERT_EQ(0, ep_receiver(&s, self->chan));
+	ASSERT_EQ(0, ep_sender(&c, self->chan));
+	fds = open_files();
+	ask(&c, 0, &self->t[0], 1);
+	e = call_taken(&c, &s, &r, &arg);
+	ASSERT_LE(0, e);
+	EXPECT_EQ(0, held(&s, e)->nfds);
+	EXPECT_EQ(0, numbers(held(&s, e)->fds));
+	EXPECT_EQ(MSGC_M_FDS_TRUNCATED, held(&s, e)->flags);
+	say(&s, e, &self->t[1], 1);
+	EXPECT_EQ(0, reply(&s, e, 0, 0));
+	EXPECT_EQ(0, runner_end(&r));
+	EXPECT_EQ(SAYS(IDLE, DONE, 0), says(&c, 0));
+	EXPECT_EQ(MSGC_M_FDS_TRUNCATED, line(&c, 0)->flags);
+	EXPECT_EQ(0, numbers(line(&c, 0)->fds));
+	EXPECT_EQ(fds, open_files());
+	for (int i = 0; i < 2; i++) {
+		close(self->t[i].r);
+		EXPECT_TRUE(closed(&self->t[i]));
+	}
+	ep_close(&c);
+	ep_close(&s);
+	ASSERT_EQ(0, taking_receiver(&self->s, self->chan));
+}
+
+/* What a call brought is closed by its reply, though the replying thread goes to sleep with it. */
+TEST_F(files, closed_before_the_next_call)
+{
+	struct msgc_reply again = { 0 };
+	struct msgc_call arg;
+	struct runner r, server;
+	long e;
+
+	ask(&self->c, 0, &self->t[0], 1);
+	e = call_taken(&self->c, &self->s, &r, &arg);
+	ASSERT_LE(0, e);
+	close(self->t[0].r);
+	close(held(&self->s, e)->fds[0]);
+	EXPECT_TRUE(is_open(&self->t[0]));
+	say(&self->s, e, NULL, 0);
+	ep_own(&self->s)->deadline = MSGC_FOREVER;
+	again.call = held(&self->s, e)->call;
+	ASSERT_TRUE(runner_start(&server, self->s.fd, MSGC_REPLY_RECV, &again));
+	EXPECT_EQ(0, runner_end(&r));
+	EXPECT_TRUE(closed(&self->t[0]));
+	EXPECT_EQ(0, cmd(self->s.fd, MSGC_INTERRUPT, &(struct msgc_none){ 0 }));
+	EXPECT_EQ(-EINTR, runner_end(&server));
 }
 
 /* The most there may be, and no more numbers than were there before; then nobody has them. */
@@ -345,7 +421,7 @@ TEST_F(files, other_kinds)
 	ASSERT_LE(0, e);
 	h = held(&self->s, e);
 	ASSERT_EQ(4, numbers(h->fds));
-	EXPECT_EQ(0, ep_sender(&c, h->fds[1]));
+	EXPECT_EQ(0, taking_sender(&c, h->fds[1]));
 	EXPECT_LE(0, openat(h->fds[2], "dev", O_PATH | O_CLOEXEC));
 }
 
@@ -428,7 +504,7 @@ static int ordinary(int sk, void *p)
 	struct ep c;
 
 	(void)sk;
-	if (become(1000, 1000) || ep_sender(&c, u->chan))
+	if (become(1000, 1000) || taking_sender(&c, u->chan))
 		return 1;
 	close(u->t[6].w);
 	close(u->t[7].w);
@@ -483,7 +559,7 @@ FIXTURE_SETUP(ends)
 	self->chan = create_private(CREATE_CALL(.slots = SLOTS, .max_attempts = 1,
 						.flags = MSGC_MANY_SERVERS | MSGC_REDELIVER));
 	ASSERT_GE(self->chan, 0);
-	ASSERT_EQ(0, ep_sender(&self->c, self->chan));
+	ASSERT_EQ(0, taking_sender(&self->c, self->chan));
 	self->t = tube();
 	ask(&self->c, 0, &self->t, 1);
 }
@@ -505,7 +581,7 @@ TEST_F(ends, redelivered)
 	die_holding(self->chan, 1);
 	EXPECT_EQ(SAYS(QUEUED, NOTHING, 0), says(&self->c, 0));
 	EXPECT_TRUE(is_open(&self->t));
-	ASSERT_EQ(0, ep_receiver(&s, self->chan));
+	ASSERT_EQ(0, taking_receiver(&s, self->chan));
 	e = take(&s);
 	ASSERT_LE(0, e);
 	h = held(&s, e);
@@ -532,7 +608,7 @@ TEST_F(ends, redelivered_message)
 	die_holding(self->chan, 1);
 	EXPECT_EQ(0, runner_end(&r));
 	EXPECT_EQ(SAYS(QUEUED, DONE, 0), says(&self->c, 0));
-	ASSERT_EQ(0, ep_receiver(&s, self->chan));
+	ASSERT_EQ(0, taking_receiver(&s, self->chan));
 	e = take(&s);
 	ASSERT_LE(0, e);
 	ASSERT_EQ(1, numbers(held(&s, e)->fds));
@@ -586,7 +662,7 @@ TEST_F(ends, while_taken)
 	struct ep s;
 	long e;
 
-	ASSERT_EQ(0, ep_receiver(&s, self->chan));
+	ASSERT_EQ(0, taking_receiver(&s, self->chan));
 	for (int way = 0; way < 3; way++) {
 		t = tube();
 		ask(&self->c, way, &t, 1);
@@ -618,7 +694,7 @@ static int client_dies(int sk, void *p)
 	struct user *u = p;
 	struct ep c;
 
-	if (ep_sender(&c, u->chan))
+	if (taking_sender(&c, u->chan))
 		return 1;
 	ask(&c, 0, u->t, 1);
 	if (start(&c, 0, MSGC_FOREVER))
@@ -647,7 +723,7 @@ static int makes_a_cycle(int sk, void *p)
 	struct ep c;
 	int s[2];
 
-	if (ep_sender(&c, u->chan) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s))
+	if (taking_sender(&c, u->chan) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s))
 		return 1;
 	if (send_fd(s[0], c.fd) || send_fd(s[0], u->t->r))
 		return 2;
@@ -972,7 +1048,7 @@ static int serving_kid(int sk, void *p)
 	struct ep s;
 	pthread_t t[2];
 
-	if (ep_receiver(&s, x.chan))
+	if (taking_receiver(&s, x.chan))
 		return 1;
 	x.s = &s;
 	tell(sk, s.at.id);

@@ -15,6 +15,15 @@ static struct ipc_endpoint *client, *server;
 /* The reading ends travel; the writing ones tell when nobody has those any more. */
 static int r[8], w[8];
 
+static struct ipc_endpoint *taking(uint32_t role)
+{
+	struct ipc_attach how = { .size = sizeof(how), .role = role, .flags = IPC_TAKES_FILES };
+	struct ipc_endpoint *ep = NULL;
+
+	MUST(ipc_attach(ch, &how, &ep));
+	return ep;
+}
+
 static void set_up(void)
 {
 	struct ipc_options opt = {
@@ -23,8 +32,8 @@ static void set_up(void)
 	};
 
 	ch = channel("/files", &opt);
-	client = attach(ch, IPC_SENDER);
-	server = attach(ch, IPC_RECEIVER);
+	client = taking(IPC_SENDER);
+	server = taking(IPC_RECEIVER);
 	for (int i = 0; i < 8; i++) {
 		int fds[2];
 
@@ -400,7 +409,7 @@ static void closed_with_release(void)
 	}
 	ipc_detach(client);
 	CHECK_EQ(open_files(), before - 1);
-	client = attach(ch, IPC_SENDER);
+	client = taking(IPC_SENDER);
 	tear_down();
 }
 
@@ -423,7 +432,7 @@ static void server_leaves(void)
 		}
 		ipc_detach(server);
 		CHECK_EQ(open_files(), before - 1);
-		server = attach(ch, IPC_RECEIVER);
+		server = taking(IPC_RECEIVER);
 		m = take();
 		CHECK_EQ(m.flags, IPC_F_REDELIVERED);
 		CHECK_EQ(ipc_get_fds(server, &m, fds, 8), 2);

@@ -111,9 +111,12 @@ enum {
  * BOUND: a server whose RECV, REPLY and REPLY_RECV are for the attaching thread alone, so that
  * -EDEADLK can be told: see CALL. If that thread ends before its process, nobody serves any more
  * until the endpoint is detached, closed or evicted.
+ * TAKES_FILES: client or server: files that come with replies, or requests, are installed; else
+ * they are dropped, MSGC_M_FDS_TRUNCATED, and the process has nothing to do with them.
  */
 enum {
-	MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16
+	MSGC_OLDEST = 1, MSGC_UNTETHERED = 2, MSGC_AS_STANDBY = 4, MSGC_BOUND = 8, MSGC_STAY = 16,
+	MSGC_TAKES_FILES = 32
 };
 
 /*
