@@ -410,15 +410,15 @@ static void leave_table(struct msgc_endpoint *ep)
 }
 
 /*
- * An index whose owner is dead and finished is free as soon as the reaper has run. Where nothing
- * is kept for anybody, what a dead sender left goes when its index is needed; of the caller's
- * share it counts for a while yet.
+ * An index whose owner is dead and finished is free as soon as the reaper has run; until then it
+ * counts for its user's share as well. Where nothing is kept for anybody, what a dead sender left
+ * goes when its index is needed; of the caller's share it counts for a while yet.
  */
 static int take_index(struct msgc_endpoint *ep)
 {
 	int err = enter_table(ep);
 
-	if (err == -EUSERS) {
+	if (err == -EUSERS || err == -EDQUOT) {
 		flush_work(&ep->ch->reap);
 		err = enter_table(ep);
 	}
