@@ -54,6 +54,7 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	txn->flags = flags;
 	txn->deadline = deadline;
 	txn->prio = prio;
+	txn->base = prio;
 	txn->arrival = ch->arrivals++;
 	txn->attempts = 0;
 	txn->ever_taken = false;
@@ -102,6 +103,7 @@ static bool settled(struct msgc_txn *txn, int err, struct msgc_files **files)
 		else
 			txn->waiter = false;
 		msgc_bound_done(txn);
+		msgc_inherit_woken(txn);
 	}
 	spin_unlock(&ch->lock);
 	return ret;
@@ -210,7 +212,6 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 	msgc_inherit_sleep(txn);
 	ret = served_meanwhile(txn, until, &files) ? txn->slot :
 						     wait_for_outcome(txn, until, &files);
-	msgc_inherit_woken(txn);
 	if (unlikely(files))
 		msgc_files_collect(txn, files);
 	if (ret == -ERESTARTSYS || ret == -EINTR)
@@ -314,7 +315,13 @@ static long wait_for_call(struct msgc_endpoint *server, u64 deadline, struct msg
 		ret = msgc_may_sleep(server, deadline);
 		if (ret)
 			break;
-		schedule();
+		if (msgc_inherit_unsettled(server->ch)) {
+			/* Another thread took the call that we were made urgent for. */
+			finish_wait(&server->wait, &waiter.entry);
+			msgc_inherit_settle(server->ch);
+		} else {
+			schedule();
+		}
 		ret = try_receive(server, files);	/* as in wait_for_outcome() */
 	} while (ret == -EAGAIN);
 	finish_wait(&server->wait, &waiter.entry);

@@ -20,9 +20,9 @@
  *	endpoint->map_lock	rwsem	faults (inside mmap_lock) against revocation
  *	mapping->i_mmap_rwsem		(unmap_mapping_range)
  *	channel->lock		spin	lines, armed bits, calls: what waiting and waking look at
- *	heirs_lock		spin	what server threads are lent, and who they are (inherit.c)
+ *	msgc_heirs_lock		spin	what server threads are lent, and who they are (heir.c)
  *	endpoint->timer_lock, wait queues, users_lock, chain_lock (bound.c)
- * An heir's lock (rt_mutex, inherit.c: setting its priority) nests inside nothing, and none
+ * An heir's lock (rt_mutex, heir.c: setting its priority) nests inside nothing, and none
  * of these inside it. owners_lock (mutex, owner.c) nests inside nothing and is dropped before
  * `members` is taken.
  * ->mmap and ->fault never take `members`. Under channel->lock: no user copies, no allocation,
@@ -123,10 +123,16 @@ struct msgc_member {
 	struct list_head free;		/* in channel->free[role], least recently freed first */
 };
 
+/* what one reason lends, and what of it the thread that has it may lend further: inherit.c */
+struct msgc_loan {
+	u8 prio, further;
+};
+
 /* what an INHERIT channel lends its server threads: inherit.c; channel->lock */
 struct msgc_lent {
 	u8 cap;				/* the most; fixed at CREATE */
-	u8 queue;			/* by the most urgent of the waiting calls */
+	struct msgc_loan queue;		/* by the most urgent of the waiting calls */
+	bool stale;			/* calls were given up since it was shared out */
 	bool unsettled;			/* perhaps not all is seen to; read without the lock */
 	struct list_head waiting;	/* threads in RECV */
 	struct list_head taken;		/* held calls, in the order of taking */
@@ -433,7 +439,8 @@ void msgc_bound_update(struct msgc_channel *ch);	/* channel->lock */
 /* ---- spin.c: looking before sleeping ---- */
 u64 msgc_spin_bytes(const struct msgc_endpoint *ep);	/* what it may keep */
 
-/* ---- inherit.c: server threads as urgent as those who wait for them ---- */
+/* ---- heir.c, inherit.c: server threads as urgent as those who wait for them ---- */
+void msgc_inherit_exit(void);
 int msgc_inherit_create(struct msgc_channel *ch);
 void msgc_inherit_init(struct msgc_endpoint *ep);	/* before it is visible */
 void msgc_inherit_free(struct msgc_endpoint *ep);
@@ -446,6 +453,12 @@ static inline void msgc_inherit_settle(struct msgc_channel *ch)
 {
 	if (msgc_inherits(ch))
 		__msgc_inherit_settle(ch);
+}
+
+/* Perhaps something is to be seen to, before this thread goes to sleep. */
+static inline bool msgc_inherit_unsettled(const struct msgc_channel *ch)
+{
+	return msgc_inherits(ch) && READ_ONCE(ch->lent.unsettled);
 }
 
 /* An endpoint's timer rang; in softirq. */

@@ -178,6 +178,7 @@ static void __exit msgc_exit(void)
 {
 	misc_deregister(&device);
 	msgc_registry_exit();
+	msgc_inherit_exit();
 	destroy_workqueue(msgc_wq);
 	__free_page(msgc_zero_page);
 }

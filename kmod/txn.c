@@ -306,6 +306,7 @@ void msgc_call_wake_client(struct msgc_endpoint *client)
 	if (client->unwoken)
 		msgc_call_wake(client, false);
 	client->unwoken = false;
+	msgc_inherit_all_gave_up(client->ch);
 }
 
 /* The one judge of deadlines. True: it was overdue, and has been given up. */
@@ -608,6 +609,7 @@ void msgc_call_gone(struct msgc_endpoint *ep)
 		client_gone_locked(ep);
 	else
 		server_gone_locked(ep);
+	msgc_inherit_all_gave_up(ep->ch);
 }
 
 u64 msgc_call_taken(const struct msgc_endpoint *client)

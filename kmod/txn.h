@@ -36,7 +36,8 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	u8 state, outcome, format;	/* format: of the reply */
 	/* of the caller then, as msgc_held.prio says it; INHERIT: with what he is lent since */
 	u8 prio;
-	u8 lent;			/* to the heir */
+	u8 base;			/* likewise, without that */
+	struct msgc_loan lent;		/* to the heir */
 	bool ever_taken;
 	bool waiter;			/* a thread sleeps for the outcome, or installs its files */
 	bool with_fds;			/* files of the last reply are in `got`, or in the line */
@@ -94,18 +95,22 @@ void msgc_files_collect(struct msgc_txn *txn, struct msgc_files *files);
 int msgc_bound_wait(struct msgc_txn *txn);	/* -EDEADLK */
 void msgc_bound_done(struct msgc_txn *txn);
 
-/* ---- inherit.c ---- */
+/* ---- heir.c, inherit.c ---- */
 void __msgc_inherit_queued(struct msgc_txn *txn);
 void __msgc_inherit_taken(struct msgc_txn *txn);
 void __msgc_inherit_untaken(struct msgc_txn *txn);
 void __msgc_inherit_gave_up(struct msgc_txn *txn);
+void __msgc_inherit_all_gave_up(struct msgc_channel *ch);
 void __msgc_inherit_begin(struct msgc_endpoint *server);
 void __msgc_inherit_end(struct msgc_endpoint *server);
 u8 __msgc_inherit_own(u8 prio);
 void __msgc_inherit_sleep(struct msgc_txn *txn);
 void __msgc_inherit_woken(struct msgc_txn *txn);
 
-/* After the transition, under channel->lock; msgc_inherit_settle() follows, but for the last. */
+/*
+ * After the transition, under channel->lock; msgc_inherit_settle() follows, but for the last, which
+ * msgc_inherit_all_gave_up() does.
+ */
 static inline void msgc_inherit_queued(struct msgc_txn *txn)
 {
 	if (msgc_inherits(txn->client->ch))
@@ -130,7 +135,13 @@ static inline void msgc_inherit_gave_up(struct msgc_txn *txn)
 		__msgc_inherit_gave_up(txn);
 }
 
-/* Around RECV, and around the sleep in CALL, without locks. */
+static inline void msgc_inherit_all_gave_up(struct msgc_channel *ch)
+{
+	if (msgc_inherits(ch))
+		__msgc_inherit_all_gave_up(ch);
+}
+
+/* Around RECV, and around the sleep in CALL, without locks, but for the last: channel->lock. */
 static inline void msgc_inherit_begin(struct msgc_endpoint *server)
 {
 	if (msgc_inherits(server->ch))
