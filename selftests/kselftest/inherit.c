@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Priority inheritance: how urgent server threads are, and that it ends with its reason. */
+#include <linux/futex.h>
 #include <sys/resource.h>
 
 #include "urgency.h"
@@ -126,6 +127,18 @@ TEST_F(inherit, until_the_deadline)
 	EXPECT_EQ(SAYS(TAKEN, MAYBE, -ETIMEDOUT), says(&self->c, 0));
 	EXPECT_EQ(0, answer_now(&self->w, &self->s, 0, 0));
 	EXPECT_TRUE(is(self->w.tid, self->own));
+}
+
+/* One whose caller ceased to wait before he began to. */
+TEST_F(inherit, until_the_deadline_left_alone)
+{
+	ASSERT_EQ(0, none(self->c.fd, MSGC_INTERRUPT));
+	ASSERT_TRUE(be(FIFO(20)));
+	ASSERT_EQ(-EINTR, call(&self->c, 0, 0, in_ms(100)));
+	ASSERT_TRUE(be(OTHER(0)));
+	ASSERT_EQ(0, recv_now(&self->w, &self->s));
+	EXPECT_TRUE(until(is(self->w.tid, self->own)));
+	EXPECT_EQ(SAYS(TAKEN, MAYBE, -ETIMEDOUT), says(&self->c, 0));
 }
 
 /* One that waits in the queue, and lends to who holds another. */
@@ -355,6 +368,70 @@ TEST_F(inherit, thread_that_ends)
 	EXPECT_TRUE(is(self->w.tid, self->own));
 }
 
+/* ---- what the scheduler refuses: while a deadline task waits for a lock of the thread's ---- */
+
+static const struct urgency deadline_task = {
+	.size = sizeof(struct urgency), .policy = SCHED_DEADLINE, .runtime = 5 * MS,
+	.deadline = 100 * MS, .period = 100 * MS,
+};
+
+/* Until it is killed. */
+static int deadline_waiter(int sk, void *p)
+{
+	__u32 *lock = *(__u32 **)p;
+
+	if (!be(deadline_task)) {
+		tell(sk, -EPERM);
+		return 1;
+	}
+	tell(sk, 0);
+	return syscall(SYS_futex, lock, FUTEX_LOCK_PI, 0, NULL, NULL, 0) ? 2 : 0;
+}
+
+/* Of a lock that is the thread's. False: this machine admits no deadline task. */
+static bool deadline_waiter_start(struct kid *k, __u32 **lock, pid_t tid)
+{
+	*lock = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	**lock = tid;
+	*k = kid_start(deadline_waiter, lock);
+	if (hear(k->sk)) {
+		kid_end(k, 0);
+		return false;
+	}
+	return until(READ_ONCE(**lock) & FUTEX_WAITERS) && asleep(k->pid, k->pid);
+}
+
+TEST_F(inherit, lowered_when_it_may_be)
+{
+	struct kid k;
+	__u32 *lock;
+
+	TAKES(0, 20);
+	if (!deadline_waiter_start(&k, &lock, self->w.tid))
+		SKIP(return, "this machine admits no deadline task");
+	EXPECT_EQ(0, answer_now(&self->w, &self->s, 0, 0));
+	EXPECT_TRUE(is(self->w.tid, BOOSTED(20)));
+	kid_end(&k, SIGKILL);
+	EXPECT_TRUE(until(is(self->w.tid, self->own)));
+	TAKES(0, 30);
+}
+
+TEST_F(inherit, raised_when_it_may_be)
+{
+	struct kid k;
+	__u32 *lock;
+
+	if (!deadline_waiter_start(&k, &lock, self->w.tid))
+		SKIP(return, "this machine admits no deadline task");
+	ASSERT_EQ(0, start_as(&self->c, 0, FIFO(20)));
+	ASSERT_EQ(0, recv_now(&self->w, &self->s));
+	EXPECT_TRUE(is(self->w.tid, self->own));
+	kid_end(&k, SIGKILL);
+	EXPECT_TRUE(until(is(self->w.tid, BOOSTED(20))));
+	EXPECT_EQ(0, answer_now(&self->w, &self->s, 0, 0));
+	EXPECT_TRUE(is(self->w.tid, self->own));
+}
+
 /* ---- through calls of servers ---- */
 
 struct chain {
@@ -449,6 +526,108 @@ TEST_F(inherit, nested_without_sleep)
 	EXPECT_TRUE(until(is(o.w.tid, low)));
 	EXPECT_TRUE(is(self->w.tid, BOOSTED(20)));
 	chain_stop(&o);
+}
+
+static void *resume_next(void *p)
+{
+	const struct ep *c = p;
+	long ret;
+
+	do
+		ret = resume(c, 0, MSGC_FOREVER);
+	while (ret == -EBUSY);
+	return (void *)ret;
+}
+
+/* As one thread ceases to wait for the call another one begins to, who is lent nothing. */
+TEST_F(inherit, nested_for_another)
+{
+	const struct urgency low = self->own.prio ? BOOSTED(self->own.prio) : OTHER(0);
+	struct msgc_call arg = { .deadline = MSGC_FOREVER };
+	struct chain o;
+
+	ASSERT_TRUE(chain_start(&o));
+	TAKES(0, 20);
+	for (int n = 0; n < 30; n++) {
+		pthread_t next;
+		void *ret;
+
+		begin(&self->w, o.c.fd, MSGC_CALL, &arg);
+		ASSERT_TRUE(asleep(getpid(), self->w.tid));
+		if (!n)
+			ASSERT_EQ(0, recv_now(&o.w, &o.s));
+		ASSERT_TRUE(is(o.w.tid, BOOSTED(20)));
+		pthread_create(&next, NULL, resume_next, &o.c);
+		usleep(1000);
+		EXPECT_EQ(0, none(o.c.fd, MSGC_INTERRUPT));
+		EXPECT_EQ(-EINTR, end(&self->w));
+		EXPECT_TRUE(until(is(o.w.tid, low)));
+		EXPECT_EQ(0, none(o.c.fd, MSGC_INTERRUPT));
+		pthread_join(next, &ret);
+		EXPECT_EQ((void *)-EINTR, ret);
+		EXPECT_TRUE(is(o.w.tid, low));
+		arg = (struct msgc_call){ .flags = MSGC_RESUME, .deadline = MSGC_FOREVER };
+	}
+	chain_stop(&o);
+}
+
+/* Its own call waits for its own channel's servers, and is not to keep it urgent, nor another. */
+TEST_F(inherit, nested_in_its_own_pool)
+{
+	struct msgc_call arg = { .slot = 2, .deadline = MSGC_FOREVER };
+
+	ASSERT_EQ(0, start(&self->c, 1, MSGC_FOREVER));
+	ASSERT_EQ(0, recv_now(&self->w2, &self->s));
+	ASSERT_EQ(0, start_as(&self->c, 0, FIFO(20)));
+	ASSERT_EQ(1, recv_now(&self->w, &self->s));
+	begin(&self->w, self->c.fd, MSGC_CALL, &arg);
+	ASSERT_TRUE(asleep(getpid(), self->w.tid));
+	EXPECT_TRUE(is(self->w.tid, BOOSTED(20)));
+	EXPECT_TRUE(is(self->w2.tid, BOOSTED(20)));
+	EXPECT_EQ(0, cancel(&self->c, 0, 0));
+	EXPECT_TRUE(until(is(self->w.tid, self->own)));
+	EXPECT_TRUE(until(is(self->w2.tid, self->own.prio ? BOOSTED(self->own.prio) : OTHER(0))));
+	EXPECT_EQ(0, cancel(&self->c, 2, 2));
+	EXPECT_EQ(2, end(&self->w));
+	EXPECT_TRUE(until(is(self->w2.tid, OTHER(0))));
+}
+
+/* Its call is held, but so are more of them before it than a queue lends to. */
+TEST_F(inherit, nested_behind_many)
+{
+	struct msgc_call arg = { .deadline = MSGC_FOREVER };
+	int chan = create_private(CREATE_CALL(.slots = 64, .flags = MSGC_INHERIT));
+	struct ep c[2], s;
+	struct chain o;
+
+	ASSERT_TRUE(chain_start(&o));
+	ASSERT_EQ(0, ep_sender(&c[0], chan));
+	ASSERT_EQ(0, ep_sender(&c[1], chan));
+	ASSERT_EQ(0, ep_attach(&s, chan, ATTACH(.role = MSGC_RECEIVER, .held = 80)));
+	for (int n = 0; n < 70; n++) {
+		ASSERT_EQ(0, start(&c[n / 64], n % 64, MSGC_FOREVER));
+		ASSERT_LE(0, recv_now(&self->w2, &s));
+	}
+	ASSERT_EQ(0, start(&o.c, 0, MSGC_FOREVER));
+	ASSERT_EQ(0, recv_now(&o.w, &o.s));
+	arg.slot = 10;
+	begin(&o.w, c[1].fd, MSGC_CALL, &arg);
+	ASSERT_TRUE(asleep(getpid(), o.w.tid));
+	ASSERT_LE(0, recv_now(&self->w, &s));
+	EXPECT_TRUE(is(self->w.tid, self->own));
+	ASSERT_EQ(0, start_as(&o.c, 1, FIFO(30)));
+	EXPECT_TRUE(is(o.w.tid, BOOSTED(30)));
+	EXPECT_TRUE(until(is(self->w.tid, BOOSTED(30))));
+	EXPECT_TRUE(is(self->w2.tid, OTHER(0)));
+	EXPECT_EQ(0, cancel(&o.c, 1, 0));
+	EXPECT_TRUE(until(is(self->w.tid, self->own)));
+	EXPECT_EQ(0, detach(s.fd));
+	EXPECT_EQ(10, end(&o.w));
+	chain_stop(&o);
+	ep_close(&s);
+	ep_close(&c[0]);
+	ep_close(&c[1]);
+	close(chan);
 }
 
 /* What PEERS says of a boosted thread that waits. */
@@ -666,8 +845,6 @@ TEST(child_of_a_boosted_thread)
 /* Not as a deadline task, but as urgent as there is beside. */
 TEST(deadline_client)
 {
-	struct urgency most = AS(.policy = SCHED_DEADLINE, .runtime = 5 * MS, .deadline = 100 * MS,
-				 .period = 100 * MS);
 	int chan = create_private(CREATE_CALL(.flags = MSGC_INHERIT));
 	struct worker w;
 	struct ep c, s;
@@ -675,9 +852,9 @@ TEST(deadline_client)
 	worker_start(&w);
 	ASSERT_EQ(0, ep_sender(&c, chan));
 	ASSERT_EQ(0, ep_receiver(&s, chan));
-	if (!be(most))
+	if (!be(deadline_task))
 		SKIP(return, "this machine admits no deadline task");
-	ASSERT_EQ(0, start_as(&c, 0, most));
+	ASSERT_EQ(0, start_as(&c, 0, deadline_task));
 	ASSERT_EQ(0, recv_now(&w, &s));
 	EXPECT_TRUE(is(w.tid, BOOSTED(99)));
 	EXPECT_EQ(0, answer_now(&w, &s, 0, 0));
