@@ -13,6 +13,7 @@ enum use {
 	SLOT_FREE,
 	SLOT_RESERVED,
 	SLOT_FLYING,		/* called, its outcome not yet taken */
+	SLOT_ENTRUSTED,		/* the same, by a batch or an io_uring, which takes it */
 	SLOT_ANSWERED,		/* its reply is borrowed */
 	SLOT_LEFT,		/* its outcome is taken, but the server has not let go of it */
 };
@@ -70,13 +71,18 @@ static void handled(struct ipc_endpoint *ep, uint32_t slot, uint32_t event)
 
 /* ---- slots ---- */
 
+static bool in_flight(const struct client *c, uint32_t slot)
+{
+	return c->use[slot] == SLOT_FLYING || c->use[slot] == SLOT_ENTRUSTED;
+}
+
 /* Note that the server has let go; events of a slot that is not flying need nothing else. */
 static void settle(struct ipc_endpoint *ep, uint32_t slot)
 {
 	struct client *c = client_of(ep);
 	struct look now;
 
-	if (c->use[slot] == SLOT_FLYING)
+	if (in_flight(c, slot))
 		return;
 	now = look_at(ep, slot);
 	handled(ep, slot, now.event);
@@ -102,7 +108,7 @@ static int find_free(struct ipc_endpoint *ep)
 		if (c->use[i] == SLOT_FREE)
 			return (int)i;
 		left |= c->use[i] == SLOT_LEFT;
-		uncollected |= c->use[i] == SLOT_FLYING && finished(ep, i);
+		uncollected |= in_flight(c, i) && finished(ep, i);
 	}
 	/* An uncollected outcome would end every WAIT(OUT) at once: it comes first. */
 	return left && !uncollected ? -EAGAIN : -EBUSY;
@@ -200,13 +206,12 @@ static int slot_for(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t deadl
 	return slot;
 }
 
-/* Fill the header and CALL; returns as the command does. */
-static int post(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *req,
-		unsigned int flags, uint64_t deadline)
+/* Fill the header; returns the command. */
+static struct msgc_call compose(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *req,
+				unsigned int flags, uint64_t deadline)
 {
 	struct client *c = client_of(ep);
 	struct msgc_request *h = header(ep, slot);
-	struct msgc_call call = { .slot = (uint16_t)slot, .deadline = deadline };
 
 	h->len = req->len;
 	h->room = req->reply_cap ? req->reply_cap : (uint32_t)c->reply;
@@ -217,8 +222,18 @@ static int post(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *re
 	c->waited[slot] = !(flags & MSGC_ASYNC);
 	if (req->flags & IPC_F_NEED_SERVER)
 		flags |= MSGC_NEED_SERVER;
-	call.flags = (uint16_t)flags;
-	c->use[slot] = SLOT_FLYING;
+	return (struct msgc_call){
+		.slot = (uint16_t)slot, .flags = (uint16_t)flags, .deadline = deadline,
+	};
+}
+
+/* CALL; returns as the command does. */
+static int post(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *req,
+		unsigned int flags, uint64_t deadline)
+{
+	struct msgc_call call = compose(ep, slot, req, flags, deadline);
+
+	client_of(ep)->use[slot] = SLOT_FLYING;
 	return sys_ioctl(ep->fd, MSGC_CALL, &call);
 }
 
@@ -329,16 +344,18 @@ static int client_send(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t dead
 	return ret;
 }
 
-/* Take up to @n outcomes; counts the calls that go on. */
+/* Take up to @n outcomes; counts the calls that go on, and sees outcomes that are others' to take. */
 static unsigned int sweep(struct ipc_endpoint *ep, struct ipc_msg *rep, unsigned int n,
-			  unsigned int *flying)
+			  unsigned int *flying, bool *others)
 {
 	struct client *c = client_of(ep);
 	unsigned int got = 0;
 
 	*flying = 0;
+	*others = false;
 	for (uint32_t i = 0; i < c->slots && got < n; i++) {
 		settle(ep, i);
+		*others |= c->use[i] == SLOT_ENTRUSTED && finished(ep, i);
 		if (c->use[i] != SLOT_FLYING)
 			continue;
 		if (finished(ep, i)) {
@@ -355,21 +372,67 @@ static int client_collect(struct ipc_endpoint *ep, struct ipc_msg *rep, unsigned
 			  uint64_t deadline)
 {
 	unsigned int flying, got;
+	bool others;
 	int ret;
 
 	if (!n)
 		return -EINVAL;
 	for (;;) {
-		got = sweep(ep, rep, n, &flying);
+		got = sweep(ep, rep, n, &flying, &others);
 		if (got)
 			return (int)got;
 		if (!flying)
 			return -ENOENT;
+		if (others)		/* they would end every WAIT(IN) at once */
+			return deadline == IPC_NOW ? -EAGAIN : -EBUSY;
 		/* Also for IPC_NOW: it is this command that judges overdue calls. */
 		ret = ipc_endpoint_wait(ep, MSGC_IN, deadline);
 		if (ret < 0)
 			return ret;
 	}
+}
+
+/* ---- calls that are given to the kernel, and whose outcomes are taken, by somebody else ---- */
+
+int ipc_client_prepare(struct ipc_endpoint *ep, struct ipc_msg *req, unsigned int flags,
+		       uint64_t deadline, struct msgc_call *call)
+{
+	int slot = slot_for(ep, req, IPC_NOW);
+
+	if (slot < 0)
+		return slot;
+	if (deadline == IPC_NOW) {
+		client_of(ep)->use[slot] = SLOT_FREE;
+		return -EINVAL;
+	}
+	*call = compose(ep, (uint32_t)slot, req, flags, deadline);
+	client_of(ep)->use[slot] = SLOT_ENTRUSTED;
+	return slot;
+}
+
+int ipc_client_resume(struct ipc_endpoint *ep, uint32_t slot)
+{
+	struct client *c = client_of(ep);
+
+	if (slot >= c->slots || c->use[slot] != SLOT_FLYING)
+		return -ENOENT;
+	c->use[slot] = SLOT_ENTRUSTED;
+	return 0;
+}
+
+bool ipc_client_finished(struct ipc_endpoint *ep, uint32_t slot)
+{
+	return finished(ep, slot);
+}
+
+int ipc_client_conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep, int ret)
+{
+	struct client *c = client_of(ep);
+
+	if (slot >= c->slots || c->use[slot] != SLOT_ENTRUSTED)
+		return -ENOENT;
+	c->use[slot] = SLOT_FLYING;		/* unless it is over */
+	return conclude(ep, slot, rep, ret);
 }
 
 static void free_answer(struct ipc_endpoint *ep, uint32_t slot)

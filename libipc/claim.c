@@ -31,7 +31,8 @@ struct claims {
 	uint64_t unwatched;	/* the kernel does not look at their bits but in CLAIM */
 	/* claimed and not lent yet, in the order of claiming */
 	uint8_t fresh[ENTRIES], at, end;
-	uint64_t id[ENTRIES];	/* of what is lent */
+	bool entrusted;		/* a CLAIM is an io_uring's */
+	uint64_t id[ENTRIES];	/* of what was given last */
 	uint32_t told[];	/* by sender number: whose end the application knows of */
 };
 
@@ -103,6 +104,7 @@ static void queue_fresh(struct claims *c, uint64_t mask)
 	for (; mask; mask &= mask - 1) {
 		uint8_t entry = (uint8_t)__builtin_ctzll(mask), i = c->end++;
 
+		c->id[entry] = c->inbox->entry[entry].id;
 		for (; i && c->inbox->entry[c->fresh[i - 1]].id > c->inbox->entry[entry].id; i--)
 			c->fresh[i] = c->fresh[i - 1];
 		c->fresh[i] = entry;
@@ -177,7 +179,6 @@ static bool lend(struct ipc_endpoint *ep, uint32_t i, struct ipc_msg *m)
 		return false;
 	}
 	c->lent |= bit(i);
-	c->id[i] = entry->id;
 	record = data + (entry->pos & ((1ULL << line.ring_shift) - 1));
 	*m = (struct ipc_msg){
 		.data = (void *)(uintptr_t)(record + header_bytes(&header)),
@@ -225,6 +226,8 @@ static int claims_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int 
 		got = lend_fresh(ep, m, n);
 		if (got)
 			return (int)got;
+		if (c->entrusted)
+			return -EBUSY;
 		ret = report_refused(c, m);
 		if (ret)
 			return ret;
@@ -232,6 +235,60 @@ static int claims_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int 
 		if (ret < 0 && ret != -EPROTO)	/* that one says whom, above */
 			return ret;
 	}
+}
+
+/* ---- claiming by io_uring ---- */
+
+/*
+ * While it is on its way nothing may be released: between the kernel's giving an entry again and
+ * our clearing of its bit, another CLAIM would take that bit for the new one's. So nothing may be
+ * lent.
+ */
+int ipc_claims_entrust(struct ipc_endpoint *ep, unsigned int n, struct msgc_claim *arg,
+		       uint64_t deadline)
+{
+	struct claims *c = claims_of(ep);
+
+	if (!n)
+		return -EINVAL;
+	if (c->entrusted || c->lent || c->at != c->end)
+		return -EBUSY;
+	*arg = (struct msgc_claim){ .n = MIN(n, c->nr), .deadline = deadline };
+	c->entrusted = true;
+	return 0;
+}
+
+/* Held, and not as it was: whether the command has run at all need not be known. */
+static uint64_t given_since(const struct claims *c, uint64_t held)
+{
+	uint64_t given = held & ~c->held;
+
+	for (uint64_t mask = held & c->held; mask; mask &= mask - 1) {
+		uint32_t entry = (uint32_t)__builtin_ctzll(mask);
+
+		if (c->inbox->entry[entry].id != c->id[entry])
+			given |= bit(entry);
+	}
+	return given;
+}
+
+int ipc_claims_conclude(struct ipc_endpoint *ep, int32_t res)
+{
+	struct claims *c = claims_of(ep);
+	uint64_t held = load_acquire(&c->inbox->held), told = c->released, given;
+
+	if (!c->entrusted)
+		return -ENOENT;
+	c->entrusted = false;
+	given = given_since(c, held);
+	c->unwatched = (c->unwatched & held & ~given) | (given & told);
+	c->released = told & held & ~given;
+	store(&c->own->released, c->released);
+	c->held = held;
+	c->at = 0;
+	c->end = 0;
+	queue_fresh(c, given);
+	return res;
 }
 
 /* ---- giving back ---- */

@@ -193,21 +193,30 @@ static void peers_told(struct ipc_endpoint *ep)
 	__atomic_store_n(ep->seen, generation, __ATOMIC_RELAXED);
 }
 
-IPC_API int ipc_wait(struct ipc_endpoint *ep, unsigned int events, uint64_t deadline)
+int ipc_wait_begin(struct ipc_endpoint *ep)
 {
 	int ret;
 
 	if (!ep->kind)
 		return -EPERM;
-	if (ep->kind->publish) {
-		ret = ep->kind->publish(ep);
-		if (ret < 0)
-			return ret;
-	}
-	ret = ipc_endpoint_wait(ep, events, deadline);
+	ret = ep->kind->publish ? ep->kind->publish(ep) : 0;
+	return ret < 0 ? ret : 0;
+}
+
+int ipc_wait_end(struct ipc_endpoint *ep, int ret)
+{
+	if (ret > 0 && ret & MSGC_ERR)
+		return -ESHUTDOWN;
 	if (ret > 0 && ret & IPC_PEERS)
 		peers_told(ep);
 	return ret;
+}
+
+IPC_API int ipc_wait(struct ipc_endpoint *ep, unsigned int events, uint64_t deadline)
+{
+	int ret = ipc_wait_begin(ep);
+
+	return ret ? ret : ipc_wait_end(ep, ipc_endpoint_wait(ep, events, deadline));
 }
 
 IPC_API int ipc_interrupt(struct ipc_endpoint *ep)

@@ -73,6 +73,45 @@ struct ipc_endpoint {
 	void		*priv;			/* the kind's own */
 };
 
+/* Is it an endpoint of this kind, and ours? */
+static inline int ipc_must_be(const struct ipc_endpoint *ep, const struct ipc_kind *kind)
+{
+	return ep->kind == kind ? 0 : ep->kind ? -ENOTTY : -EPERM;
+}
+
+/*
+ * Calls of a client by way of others. Prepare fills a slot and the command, and returns the slot:
+ * it stays that other's until conclude, which is told how the command ended, or once it has
+ * finished. Resume entrusts a call again that was concluded and goes on.
+ */
+int ipc_client_prepare(struct ipc_endpoint *ep, struct ipc_msg *req, unsigned int flags,
+		       uint64_t deadline, struct msgc_call *call);
+int ipc_client_resume(struct ipc_endpoint *ep, uint32_t slot);
+bool ipc_client_finished(struct ipc_endpoint *ep, uint32_t slot);
+int ipc_client_conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep, int ret);
+
+/*
+ * Requests of a server by way of others: the header of a reply, for REPLY; what RECV gave, 0 or an
+ * error, or what a completion says, as ipc_recv() would.
+ */
+int ipc_server_answer(struct ipc_endpoint *ep, const struct ipc_msg *req, uint32_t len);
+int ipc_server_fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m);
+int ipc_server_received(struct ipc_endpoint *ep, int32_t res, struct ipc_msg *m);
+bool ipc_server_holds(struct ipc_endpoint *ep, const struct ipc_msg *req);
+void ipc_server_gave_back(struct ipc_msg *req);
+
+/* A CLAIM of a balanced receiver by way of others; conclude whatever became of it. */
+int ipc_claims_entrust(struct ipc_endpoint *ep, unsigned int n, struct msgc_claim *arg,
+		       uint64_t deadline);
+int ipc_claims_conclude(struct ipc_endpoint *ep, int32_t res);
+
+/* Publish, without waking anybody: *kick says whether somebody has to be. */
+int ipc_sender_publish(struct ipc_endpoint *ep, bool *kick);
+
+/* ipc_wait() in two halves. */
+int ipc_wait_begin(struct ipc_endpoint *ep);
+int ipc_wait_end(struct ipc_endpoint *ep, int ret);
+
 /* The command WAIT, without a kick. Returns events, > 0; -ESHUTDOWN once the endpoint is dead. */
 int ipc_endpoint_wait(struct ipc_endpoint *ep, unsigned int events, uint64_t deadline);
 

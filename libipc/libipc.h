@@ -54,6 +54,7 @@ extern "C" {
 
 struct ipc_channel;
 struct ipc_endpoint;
+struct ipc_batch;
 
 #define IPC_NOW		UINT64_C(0)
 #define IPC_FOREVER	UINT64_MAX
@@ -248,6 +249,28 @@ struct ipc_peer {
 	uint64_t lost;		/* messages: ring sender: ipc_drop(); receiver: missed */
 	uint64_t waits;		/* ring sender: how often it waited for room */
 	uint64_t hiwat;		/* ring sender: most bytes that its ring ever held */
+};
+
+/* ipc_batch_options.way, and what ipc_batch_way() returns */
+enum {
+	IPC_BATCH_URING = 1,	/* io_uring: one system call for all */
+	IPC_BATCH_POLL		/* ioctl(2) for each call, poll(2) for all */
+};
+
+/* A batch to be opened. 0 in any member but size is its default. */
+struct ipc_batch_options {
+	uint32_t size;		/* sizeof(struct ipc_batch_options) */
+	uint32_t capacity;	/* calls in it that are not reaped: 64, at most 16,384 */
+	uint32_t way;		/* only this one; else the best that is possible */
+	uint32_t pad;		/* 0 */
+};
+
+/* What became of a call of a batch. */
+struct ipc_done {
+	struct ipc_endpoint *ep;	/* whose call it was */
+	int32_t	 error;			/* as ipc_call() returns: 0, or -errno */
+	uint32_t pad;
+	struct ipc_msg msg;		/* as ipc_call() gives in rep */
 };
 
 /* Now + ns, as a deadline; never IPC_FOREVER. */
@@ -552,6 +575,84 @@ int ipc_get_fds(struct ipc_endpoint *ep, struct ipc_msg *m, int *fds, unsigned i
 
 /* Server: 1 if the client of a request has gone or given up, else 0. -ENOENT: req is not held. */
 int ipc_gone(struct ipc_endpoint *ep, const struct ipc_msg *req);
+
+/* ---- batches of calls ---- */
+
+/*
+ * A batch makes many calls of any clients at a time, and hands out what became of them in the
+ * order in which they end. All waiting is in one place, ipc_batch_reap(), and goes by io_uring
+ * where that is possible: a system call then starts all calls that were added and waits for
+ * outcomes. Where it is not, each call is a system call, and nothing else differs, but that no
+ * files come with answers (ipc_get_fds(): -EMSGSIZE). To serve in one loop with sockets and files,
+ * or to bring a ring of one's own: libipc_uring.h.
+ *
+ * A batch, and what it does with endpoints, is for the thread that opened it; others, and forked
+ * children, get -EPERM. While an endpoint has calls in a batch do not detach it, and make no calls
+ * of it by ipc_start(): waiting would end at once for outcomes of the other kind. ipc_call() is
+ * fine. ipc_cancel() works; ipc_interrupt() does not end a wait of a batch.
+ */
+
+/*
+ * Open a batch. opt: NULL for all defaults. The caller has to ipc_batch_close() it.
+ *
+ * -EINVAL, -E2BIG: wrong option, one that this library does not know. -ENOMEM, -EMFILE, -ENFILE.
+ * With IPC_BATCH_URING also why it is not possible, as ipc_batch_way() tells.
+ */
+int ipc_batch_open(const struct ipc_batch_options *opt, struct ipc_batch **out);
+
+/*
+ * Close a batch. Calls that have no outcome are cancelled, answers not reaped are given back. In a
+ * forked child it only frees. NULL is fine.
+ */
+void ipc_batch_close(struct ipc_batch *b);
+
+/*
+ * Which way is in use: IPC_BATCH_URING or IPC_BATCH_POLL; final once a call has been added, since
+ * one command is tried then. If why is not NULL, it becomes 0, or why io_uring is not in use:
+ * -EPERM, -ENOSYS: it is not there, or forbidden (sysctl kernel.io_uring_disabled, seccomp).
+ * -EACCES: a security module forbids its commands. -EOPNOTSUPP: this kernel or module does not
+ * offer them (before Linux 6.7). -EAGAIN: it was not asked for. -ENODEV, -EACCES, -ENOENT: the
+ * module could not be asked, /dev/msgchan cannot be opened. Others as of io_uring_setup(2).
+ */
+int ipc_batch_way(const struct ipc_batch *b, int *why);
+
+/*
+ * Add a call, as ipc_call() takes it: req->data is a reservation, used up unless it returns
+ * -EAGAIN or -EPERM, or other memory, copied. No system call; it begins with the next
+ * ipc_batch_submit() or ipc_batch_reap(). Calls of an endpoint begin in the order in which they
+ * were added. deadline: of the call, not IPC_NOW.
+ *
+ * -EAGAIN: the batch holds as many as it can, reap some; or a server is about to let go of the
+ * slot that this call needs. -EBUSY: no free slot, as ipc_reserve(): reap, or release answers.
+ * -EINVAL, -EMSGSIZE: as ipc_call(). Nothing was added. All other errors of a call are told by
+ * ipc_batch_reap().
+ */
+int ipc_batch_call(struct ipc_batch *b, struct ipc_endpoint *ep, struct ipc_msg *req,
+		   uint64_t deadline);
+
+/*
+ * Begin the calls that were added, without waiting for outcomes. Returns 0.
+ *
+ * -EAGAIN, -EBUSY, -EINTR, -ENOMEM: the kernel could not take them all now; they stay added.
+ */
+int ipc_batch_submit(struct ipc_batch *b);
+
+/*
+ * Begin the calls that were added, and take 1 to n outcomes, in any order; returns how many. Waits
+ * for the first only; deadline ends the waiting, not the calls. out[i].error and out[i].msg are
+ * what ipc_call() would have given: if error is 0, msg is an answer, borrowed until ipc_release().
+ *
+ * -ENOENT: the batch is empty. -EINVAL: n is 0. -EAGAIN, -ETIMEDOUT. -EINTR: also after a handler
+ * with SA_RESTART. -EBUSY, -ENOMEM: as ipc_batch_submit().
+ */
+int ipc_batch_reap(struct ipc_batch *b, struct ipc_done *out, unsigned int n, uint64_t deadline);
+
+/*
+ * End a call of this batch with this cookie, unless it has an outcome already: ipc_batch_reap()
+ * tells, -ECANCELED, and IPC_NOT_EXECUTED or IPC_MAYBE. By io_uring this goes with the next
+ * submission. -ENOENT: there is no such call that goes on.
+ */
+int ipc_batch_cancel(struct ipc_batch *b, struct ipc_endpoint *ep, uint64_t cookie);
 
 /* ---- when something goes wrong ---- */
 

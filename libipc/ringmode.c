@@ -13,6 +13,7 @@ struct ring_priv {
 		struct ipc_rx *rx;
 		struct ipc_obs *obs;
 	};
+	bool *kick;		/* not NULL: who has to be woken is woken by somebody else */
 	_Alignas(64) unsigned char engine[];
 };
 
@@ -30,8 +31,13 @@ static int ring_wait(void *ctx, unsigned int events, uint64_t deadline)
 static int ring_kick(void *ctx)
 {
 	struct ipc_endpoint *ep = ctx;
+	struct ring_priv *p = ep->priv;
 	struct msgc_none none = { 0 };
 
+	if (p->kick) {
+		*p->kick = true;
+		return 0;
+	}
 	return sys_ioctl(ep->fd, MSGC_KICK, &none);
 }
 
@@ -130,6 +136,18 @@ static int sender_abandon(struct ipc_endpoint *ep, struct ipc_msg *m)
 static int sender_publish(struct ipc_endpoint *ep)
 {
 	return ipc_tx_publish(tx_of(ep));
+}
+
+int ipc_sender_publish(struct ipc_endpoint *ep, bool *kick)
+{
+	struct ring_priv *p = ep->priv;
+	int ret;
+
+	*kick = false;
+	p->kick = kick;
+	ret = ipc_tx_publish(p->tx);
+	p->kick = NULL;
+	return ret;
 }
 
 static int sender_send(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t deadline)

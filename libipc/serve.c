@@ -14,7 +14,9 @@ struct server {
 	uint64_t request, reply;	/* bytes of each area, whole pages */
 	uint64_t request_stride, reply_stride;	/* from client to client */
 	uint32_t entries;
-	uint8_t untaken[];		/* files that came with a request, see files.c */
+	bool unseen;			/* an io_uring went: it may have been given some */
+	uint8_t *untaken;		/* files that came with a request, see files.c */
+	uint64_t told[];		/* by entry: the last call that the application knows */
 };
 
 static struct server *server_of(struct ipc_endpoint *ep)
@@ -56,13 +58,14 @@ static uint32_t at_most(uint32_t n, uint64_t limit)
 }
 
 /* Describe a request that RECV just gave us; unless we died then, and only its files are ours. */
-static int fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
+int ipc_server_fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
 {
 	struct server *s = server_of(ep);
 	struct msgc_held h = *held(ep, entry);
 	uint64_t number = MSGC_INDEX(h.client) - s->max_receivers;
 
 	s->untaken[entry] = h.nfds;
+	s->told[entry] = h.call;
 	if (!h.call) {
 		ipc_files_close(h.fds, &s->untaken[entry]);
 		return -ESHUTDOWN;
@@ -82,7 +85,7 @@ static int fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
 	return 0;
 }
 
-static void gave_back(struct ipc_msg *m)
+void ipc_server_gave_back(struct ipc_msg *m)
 {
 	m->data = NULL;
 	m->reply = NULL;
@@ -93,7 +96,28 @@ static int receive(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t deadline
 	struct msgc_recv r = { .deadline = deadline };
 	int entry = sys_ioctl(ep->fd, MSGC_RECV, &r);
 
-	return entry < 0 ? entry : fill(ep, (uint32_t)entry, m);
+	return entry < 0 ? entry : ipc_server_fill(ep, (uint32_t)entry, m);
+}
+
+static bool is_told(struct ipc_endpoint *ep, uint32_t entry)
+{
+	const struct server *s = server_of(ep);
+	uint64_t call = __atomic_load_n(&held(ep, entry)->call, __ATOMIC_ACQUIRE);
+
+	return !call || s->told[entry] == call;
+}
+
+/* What RECVs of a ring that has gone were given, and nobody has looked at. */
+static unsigned int take_unseen(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n)
+{
+	struct server *s = server_of(ep);
+	unsigned int got = 0;
+
+	for (uint32_t i = 0; i < s->entries && got < n; i++)
+		if (!is_told(ep, i) && !ipc_server_fill(ep, i, &m[got]))
+			got++;
+	s->unseen = got;
+	return got;
 }
 
 static int server_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n,
@@ -104,6 +128,11 @@ static int server_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int 
 
 	if (!n)
 		return -EINVAL;
+	if (server_of(ep)->unseen) {
+		got = take_unseen(ep, m, n);
+		if (got)
+			return (int)got;
+	}
 	do {
 		ret = receive(ep, &m[got], got ? IPC_NOW : deadline);
 	} while (ret >= 0 && ++got < n);
@@ -113,7 +142,7 @@ static int server_recv(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int 
 }
 
 /* Fill the reply header of a request; what came with it and was not taken is closed. */
-static int answer(struct ipc_endpoint *ep, const struct ipc_msg *req, uint32_t len)
+int ipc_server_answer(struct ipc_endpoint *ep, const struct ipc_msg *req, uint32_t len)
 {
 	struct msgc_own *own = ep->area[MSGC_OWN];
 	uint32_t entry = entry_of(req->priv[0]);
@@ -136,13 +165,13 @@ static int server_reply(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t l
 			int32_t result)
 {
 	struct msgc_reply r = { .call = *call_id(req), .len = len, .status = result };
-	int ret = answer(ep, req, len);
+	int ret = ipc_server_answer(ep, req, len);
 
 	if (ret)
 		return ret;
 	ret = sys_ioctl(ep->fd, MSGC_REPLY, &r);
 	if (!ret)
-		gave_back(req);
+		ipc_server_gave_back(req);
 	return ret;
 }
 
@@ -167,18 +196,40 @@ static int server_reply_recv(struct ipc_endpoint *ep, struct ipc_msg *req, uint3
 {
 	struct msgc_own *own = ep->area[MSGC_OWN];
 	struct msgc_reply r = { .call = *call_id(req), .len = len, .status = result };
-	int ret = answer(ep, req, len);
+	int ret = ipc_server_answer(ep, req, len);
 
 	if (ret)
 		return ret;
 	own->deadline = deadline;
 	ret = sys_ioctl(ep->fd, MSGC_REPLY_RECV, &r);
 	if (replied(ret, &r))
-		gave_back(req);
+		ipc_server_gave_back(req);
 	if (ret < 0)
 		return ret;
-	ret = fill(ep, (uint32_t)ret, next);
+	ret = ipc_server_fill(ep, (uint32_t)ret, next);
 	return ret ? ret : 1;
+}
+
+bool ipc_server_holds(struct ipc_endpoint *ep, const struct ipc_msg *req)
+{
+	return held_call(ep, req);
+}
+
+/* An entry that a completion names; not if it has been given as unseen already. */
+int ipc_server_received(struct ipc_endpoint *ep, int32_t res, struct ipc_msg *m)
+{
+	struct server *s = server_of(ep);
+
+	if (res == -ECANCELED)
+		s->unseen = true;
+	if (res < 0)
+		return res;
+	if ((uint32_t)res >= s->entries)
+		return -EINVAL;
+	if (s->told[res] && s->told[res] == held(ep, (uint32_t)res)->call)
+		return -EAGAIN;
+	res = ipc_server_fill(ep, (uint32_t)res, m);
+	return res ? res : 1;
 }
 
 static bool oneway(struct ipc_endpoint *ep, const struct ipc_msg *m)
@@ -235,7 +286,7 @@ static int server_finish(struct ipc_endpoint *ep)
 
 static size_t server_size(const struct msgc_attach *at)
 {
-	return sizeof(struct server) + at->held;
+	return sizeof(struct server) + at->held * (sizeof(uint64_t) + sizeof(uint8_t));
 }
 
 static void server_init(struct ipc_endpoint *ep, const struct msgc_info *info,
@@ -248,6 +299,7 @@ static void server_init(struct ipc_endpoint *ep, const struct msgc_info *info,
 	ep->seen = (uint64_t *)&own->seen;
 	s->max_receivers = at->max_receivers;
 	s->entries = at->held;
+	s->untaken = (uint8_t *)&s->told[at->held];
 	s->request = info->request;
 	s->reply = info->reply;
 	s->request_stride = at->area[MSGC_DATA].stride;

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * What the two ways of a batch share. A call is in one list at a time:
+ *
+ *	FREE -> ADDED (its slot is filled) -> CALLED (the kernel has it) -> ENDED -> FREE
+ */
+#ifndef LIBIPC_BATCH_H
+#define LIBIPC_BATCH_H
+
+#include <liburing.h>
+#include <pthread.h>
+
+#include "internal.h"
+
+enum list { FREE, ADDED, CALLED, ENDED, LISTS };
+
+struct entry {
+	uint32_t next, prev;
+	uint8_t list;
+	bool forgotten;		/* cancelling has been asked for */
+	int32_t res;		/* ENDED: how the command ended, or 0 */
+	uint32_t member;	/* CALLED, poll: who is polled for it */
+	uint64_t cookie;
+	struct msgc_call call;
+	struct ipc_endpoint *ep;
+};
+
+/* How calls get to the kernel and come back. */
+struct ipc_way {
+	unsigned int flags;	/* of CALL */
+	/* Give it all that is added, each of which is CALLED then, or ENDED. */
+	int (*submit)(struct ipc_batch *b);
+	/* The same, then wait until something more has ENDED; something is CALLED or ADDED. */
+	int (*wait)(struct ipc_batch *b, uint64_t deadline);
+	int (*cancel)(struct ipc_batch *b, uint32_t i);	/* what is CALLED */
+};
+
+extern const struct ipc_way ipc_way_uring, ipc_way_poll;
+
+/* Polled: an endpoint with calls in flight. */
+struct member {
+	struct ipc_endpoint *ep;
+	uint32_t calls;
+};
+
+/*
+ * It lies in memory that reads as zeros in a forked child, but for what that needs to free it,
+ * which stands in a page before it: the size of all of it, and the ring.
+ */
+struct ipc_batch {
+	const struct ipc_way *way;	/* NULL: in a forked child */
+	struct io_uring *ring;		/* of way_uring */
+	int why;			/* not that way */
+	bool tried;			/* that its commands pass */
+	bool only_uring;
+	pthread_t thread;
+	uint32_t capacity;
+	uint32_t count[LISTS];
+	uint32_t members, last;		/* way_poll: how many; the one found last */
+	struct member *member;
+	struct pollfd *fds;
+	struct entry entry[];		/* capacity, then the heads of the lists */
+};
+
+static inline uint32_t ipc_batch_head(const struct ipc_batch *b, enum list list)
+{
+	return b->capacity + (uint32_t)list;
+}
+
+static inline uint32_t ipc_batch_first(const struct ipc_batch *b, enum list list)
+{
+	return b->entry[ipc_batch_head(b, list)].next;
+}
+
+/* To the end of another list. */
+void ipc_batch_move(struct ipc_batch *b, uint32_t i, enum list to);
+
+/* A command has ended. */
+void ipc_batch_ended(struct ipc_batch *b, uint32_t i, int32_t res);
+
+/* CANCEL, by ioctl. */
+int ipc_batch_cancel_now(const struct entry *e);
+
+/* A ring for so many calls, as good a one as this kernel has; and whether our commands pass. */
+int ipc_batch_ring_open(struct io_uring *ring, uint32_t capacity);
+int ipc_batch_ring_try(struct io_uring *ring, const struct ipc_endpoint *ep);
+
+#endif
