@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
-/* Batches by io_uring: a ring of their own, in which CALLs are parked until they have an outcome. */
+/* Batches by io_uring: a ring of their own, in which CALLs wait until they have an outcome. */
 #include <string.h>
 
 #include "batch.h"

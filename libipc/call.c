@@ -344,7 +344,7 @@ static int client_send(struct ipc_endpoint *ep, struct ipc_msg *m, uint64_t dead
 	return ret;
 }
 
-/* Take up to @n outcomes; counts the calls that go on, and sees outcomes that are others' to take. */
+/* Take up to @n outcomes; counts calls that go on, and sees outcomes that are others' to take. */
 static unsigned int sweep(struct ipc_endpoint *ep, struct ipc_msg *rep, unsigned int n,
 			  unsigned int *flying, bool *others)
 {

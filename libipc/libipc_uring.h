@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
 /*
  * Endpoints in an io_uring of the application's own: channels, calls, files and sockets in one
- * event loop, one system call for many messages. Who only wants many calls at a time: ipc_batch_open()
- * in libipc.h.
+ * event loop, one system call for many messages. Who only wants many calls at a time:
+ * ipc_batch_open() in libipc.h.
  *
  *	client	ipc_prep_call, ipc_prep_send, ipc_prep_resume	ipc_cqe_call
  *	server	ipc_prep_recv					ipc_cqe_recv
@@ -15,8 +15,8 @@
  *
  * To prepare. ipc_prep_...() fills all 64 bytes of a submission queue entry, user_data and flags
  * being 0: set these afterwards (IOSQE_FIXED_FILE wants another fd too, the index of ipc_fd()). It
- * never submits, and the entry is not looked at again. If it fails (-errno) nothing was done and the
- * entry is as it was; one that io_uring_get_sqe() gave has to become something then, such as
+ * never submits, and the entry is not looked at again. If it fails (-errno) nothing was done, and
+ * the entry is as it was; one that io_uring_get_sqe() gave has to become something then, such as
  * io_uring_prep_nop(). Deadlines end commands themselves; IORING_OP_LINK_TIMEOUT and
  * IORING_OP_ASYNC_CANCEL do not reach a command that waits.
  *
@@ -35,13 +35,13 @@
  * -EINTR: ipc_interrupt(); signals do not end a command. -EACCES: a security module forbids it.
  *
  * Before Linux 6.7 (the module's FEATURES say so: `msgchan doctor`) commands do not wait. One that
- * would ends with -EAGAIN, and a call with -EOPNOTSUPP, and nothing was done; poll the endpoint with
+ * would ends with -EAGAIN, a call with -EOPNOTSUPP, and nothing was done; poll the endpoint with
  * io_uring_prep_poll_add() instead, and use ipc_start(). With IOSQE_ASYNC they wait in a worker
  * thread, of which there are few (io_uring_register_iowq_max_workers()): as many that wait block
  * all others behind them. Use ipc_prep_reply() there, not ipc_prep_reply_recv().
  *
- * Threads. As in libipc.h: one at a time for each endpoint; preparing and decoding are use. What the
- * kernel does with a command in between is not.
+ * Threads. As in libipc.h: one at a time for each endpoint; preparing and decoding are use, what
+ * the kernel does with a command in between is not.
  */
 #ifndef LIBIPC_URING_H
 #define LIBIPC_URING_H
@@ -90,8 +90,8 @@ int ipc_cqe_claim(struct ipc_endpoint *ep, int32_t res);
  * now. Returns its number, 0 to 63, which names the call until it has been decoded: keep it, in
  * user_data for instance.
  *
- * -EAGAIN, -EBUSY: no free slot, as ipc_start(). -EINVAL, -EMSGSIZE: as ipc_call(). req->data, if it
- * is a reservation, is used up, but not if -EAGAIN, -ENOTTY or -EPERM.
+ * -EAGAIN, -EBUSY: no free slot, as ipc_start(). -EINVAL, -EMSGSIZE: as ipc_call(). A reservation,
+ * in req->data, is used up, but not if -ENOTTY or -EPERM.
  */
 int ipc_prep_call(struct io_uring_sqe *sqe, struct ipc_endpoint *ep, struct ipc_msg *req,
 		  uint64_t deadline);

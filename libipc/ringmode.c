@@ -8,12 +8,12 @@
 /* The engine's memory follows this. */
 struct ring_priv {
 	struct ipc_ring_map map;
+	bool *kick;		/* not NULL: who has to be woken is woken by somebody else */
 	union {
 		struct ipc_tx *tx;
 		struct ipc_rx *rx;
 		struct ipc_obs *obs;
 	};
-	bool *kick;		/* not NULL: who has to be woken is woken by somebody else */
 	_Alignas(64) unsigned char engine[];
 };
 

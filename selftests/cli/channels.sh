@@ -136,15 +136,25 @@ device_of_root_alone_is_status_3() {
 doctor_finds_all_well() {
 	expect 0 m doctor
 	lacks out FAIL
-	is "$(awk 'NR > 1 { print $1 }' out | xargs)" "kernel module device features limits ring rendezvous"
+	is "$(awk 'NR > 1 { print $1 }' out | xargs)" "kernel module device features limits ring rendezvous batch"
 	expect 0 m doctor --json
 	is "$(json '[.checks[].state] | unique | join(" ")')" ok
 	expect 0 as alice msgchan doctor
 }
 
+doctor_tells_how_batches_go() {
+	expect 0 m doctor
+	has out "batches of calls go by"
+	[ -w /proc/sys/kernel/io_uring_disabled ] || return 0
+	echo 2 >/proc/sys/kernel/io_uring_disabled
+	expect 0 m doctor
+	echo 0 >/proc/sys/kernel/io_uring_disabled
+	has out "batches of calls go by ioctl and poll: "
+}
+
 all="
 create_list_remove options_of_a_ring options_of_a_rendezvous columns_and_json_of_ls
 unnamed_channels_go_by_number many_channels_are_all_listed names_and_comms_are_harmless
-permission_is_status_3 device_of_root_alone_is_status_3 doctor_finds_all_well
+permission_is_status_3 device_of_root_alone_is_status_3 doctor_finds_all_well doctor_tells_how_batches_go
 "
 run_tests "$@"

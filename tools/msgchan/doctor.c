@@ -22,7 +22,8 @@
 
 static const char help[] =
 	"Usage: msgchan doctor [OPTIONS]\n\n"
-	"Check the module, the device, the limits, and try a ring and a call between two processes.\n"
+	"Check the module, the device, the limits, try a ring and a call between two processes, and\n"
+	"tell whether batches of calls go by io_uring.\n"
 	"Exit status 0 only if all is well, 4 if the module is not there.\n\n"
 	LOOK_HELP;
 
@@ -271,6 +272,97 @@ static void check_rendezvous(struct finding *f)
 		 "a call from one process to another, and its reply");
 }
 
+/* ---- which way batches go ---- */
+
+/* A call, made and served by this process: nothing of it waits for the other side. */
+static int try_batch(struct ipc_batch *b, struct ipc_endpoint *client, struct ipc_endpoint *server)
+{
+	struct ipc_msg m = { .data = ping, .len = sizeof(ping) - 1 };
+	struct ipc_done d;
+	int err = ipc_batch_call(b, client, &m, ipc_in(TRIAL_NS));
+
+	if (!err)
+		err = ipc_batch_submit(b);
+	if (!err)
+		err = serve_ping(server);
+	if (err)
+		return err;
+	err = ipc_batch_reap(b, &d, 1, ipc_in(TRIAL_NS));
+	if (err < 0)
+		return err;
+	err = d.error ? d.error : says(&d.msg, pong) ? 0 : -EBADMSG;
+	ipc_release(client, &d.msg, 1);
+	return err;
+}
+
+static int attach_both(struct ipc_channel *ch, struct ipc_endpoint **client,
+		       struct ipc_endpoint **server)
+{
+	struct ipc_attach how = { .size = sizeof(how), .role = IPC_SENDER };
+	int err = ipc_attach(ch, &how, client);
+
+	if (err)
+		return err;
+	how.role = IPC_RECEIVER;
+	err = ipc_attach(ch, &how, server);
+	if (err)
+		ipc_detach(*client);
+	return err;
+}
+
+static int batch_on(struct ipc_channel *ch, int *way, int *why)
+{
+	struct ipc_endpoint *client, *server;
+	struct ipc_batch *b;
+	int err = attach_both(ch, &client, &server);
+
+	if (err)
+		return err;
+	err = ipc_batch_open(NULL, &b);
+	if (!err) {
+		err = try_batch(b, client, server);
+		*way = ipc_batch_way(b, why);
+		ipc_batch_close(b);
+	}
+	ipc_detach(client);
+	ipc_detach(server);
+	return err;
+}
+
+static const char *why_not_uring(int why)
+{
+	switch (why) {
+	case -EPERM:
+		return "io_uring is forbidden here, by kernel.io_uring_disabled or seccomp";
+	case -EACCES:
+		return "a security module forbids io_uring commands";
+	case -EOPNOTSUPP:
+		return "commands by io_uring need Linux 6.7, and a module that offers them";
+	default:
+		return ipc_strerror(why);
+	}
+}
+
+/* To go by poll is no failure: it works, with more system calls. */
+static void check_batch(struct finding *f)
+{
+	struct ipc_options opt = { .size = sizeof(opt), .mode = IPC_RENDEZVOUS };
+	struct ipc_channel *ch;
+	int way = 0, why = 0, err = ipc_create(NULL, &opt, &ch);
+
+	if (!err) {
+		err = batch_on(ch, &way, &why);
+		ipc_close(ch);
+	}
+	if (err)
+		found(f, false, "a batch of calls: %s; please report it with the end of dmesg",
+		      ipc_strerror(err));
+	else if (way == IPC_BATCH_URING)
+		found(f, true, "batches of calls go by io_uring");
+	else
+		found(f, true, "batches of calls go by ioctl and poll: %s", why_not_uring(why));
+}
+
 /* ---- the verb ---- */
 
 static const struct {
@@ -285,6 +377,7 @@ static const struct {
 	{ "limits", check_limits, true },
 	{ "ring", check_ring, true },
 	{ "rendezvous", check_rendezvous, true },
+	{ "batch", check_batch, true },
 };
 
 static bool report(struct table *t, const char *name, const struct finding *f)
