@@ -528,28 +528,37 @@ TEST_F(inherit, nested_without_sleep)
 	chain_stop(&o);
 }
 
+struct next {
+	const struct ep *c, *s;		/* the call; what it is a server of */
+	sem_t ready;
+};
+
+/* Holds a call of nobody urgent, and is the next to wait for that of another thread. */
 static void *resume_next(void *p)
 {
-	const struct ep *c = p;
-	long ret;
+	struct next *o = p;
+	long e = receive(o->s, MSGC_NOW), ret;
 
+	sem_post(&o->ready);
 	do
-		ret = resume(c, 0, MSGC_FOREVER);
+		ret = resume(o->c, 0, MSGC_FOREVER);
 	while (ret == -EBUSY);
-	return (void *)ret;
+	return (void *)(reply(o->s, e, 0, 0) ?: ret);
 }
 
-/* As one thread ceases to wait for the call another one begins to, who is lent nothing. */
+/* As one thread ceases to wait for the call another one begins to, which is lent nothing. */
 TEST_F(inherit, nested_for_another)
 {
 	const struct urgency low = self->own.prio ? BOOSTED(self->own.prio) : OTHER(0);
 	struct msgc_call arg = { .deadline = MSGC_FOREVER };
 	struct chain o;
+	struct next next = { .c = &o.c, .s = &self->s };
 
 	ASSERT_TRUE(chain_start(&o));
+	sem_init(&next.ready, 0, 0);
 	TAKES(0, 20);
 	for (int n = 0; n < 30; n++) {
-		pthread_t next;
+		pthread_t thread;
 		void *ret;
 
 		begin(&self->w, o.c.fd, MSGC_CALL, &arg);
@@ -557,15 +566,16 @@ TEST_F(inherit, nested_for_another)
 		if (!n)
 			ASSERT_EQ(0, recv_now(&o.w, &o.s));
 		ASSERT_TRUE(is(o.w.tid, BOOSTED(20)));
-		pthread_create(&next, NULL, resume_next, &o.c);
-		usleep(1000);
+		ASSERT_EQ(0, start(&self->c, 1, MSGC_FOREVER));
+		pthread_create(&thread, NULL, resume_next, &next);
+		sem_wait(&next.ready);
 		EXPECT_EQ(0, none(o.c.fd, MSGC_INTERRUPT));
 		EXPECT_EQ(-EINTR, end(&self->w));
 		EXPECT_TRUE(until(is(o.w.tid, low)));
 		EXPECT_EQ(0, none(o.c.fd, MSGC_INTERRUPT));
-		pthread_join(next, &ret);
+		pthread_join(thread, &ret);
 		EXPECT_EQ((void *)-EINTR, ret);
-		EXPECT_TRUE(is(o.w.tid, low));
+		ASSERT_TRUE(is(o.w.tid, low)) { TH_LOG("round %d", n); }
 		arg = (struct msgc_call){ .flags = MSGC_RESUME, .deadline = MSGC_FOREVER };
 	}
 	chain_stop(&o);
