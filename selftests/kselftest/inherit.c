@@ -173,6 +173,21 @@ TEST_F(inherit, until_the_client_leaves)
 	EXPECT_TRUE(until(is(self->w.tid, self->own)));
 }
 
+/* What waited in the queue, and lent to who holds another client's call. */
+TEST_F(inherit, until_another_client_leaves)
+{
+	struct ep c;
+
+	ASSERT_EQ(0, ep_sender(&c, self->chan));
+	ASSERT_EQ(0, start(&c, 0, MSGC_FOREVER));
+	ASSERT_EQ(0, recv_now(&self->w, &self->s));
+	ASSERT_EQ(0, start_as(&self->c, 1, FIFO(30)));
+	EXPECT_TRUE(is(self->w.tid, BOOSTED(30)));
+	EXPECT_EQ(0, detach(self->c.fd));
+	EXPECT_TRUE(until(is(self->w.tid, self->own)));
+	ep_close(&c);
+}
+
 static int doomed_client(int sk, void *p)
 {
 	struct ep c;
@@ -588,8 +603,10 @@ TEST_F(inherit, nested_in_its_own_pool)
 
 	ASSERT_EQ(0, start(&self->c, 1, MSGC_FOREVER));
 	ASSERT_EQ(0, recv_now(&self->w2, &self->s));
-	ASSERT_EQ(0, start_as(&self->c, 0, FIFO(20)));
+	ASSERT_EQ(0, start(&self->c, 3, MSGC_FOREVER));
 	ASSERT_EQ(1, recv_now(&self->w, &self->s));
+	ASSERT_EQ(0, start_as(&self->c, 0, FIFO(20)));
+	ASSERT_EQ(2, recv_now(&self->w, &self->s));
 	begin(&self->w, self->c.fd, MSGC_CALL, &arg);
 	ASSERT_TRUE(asleep(getpid(), self->w.tid));
 	EXPECT_TRUE(is(self->w.tid, BOOSTED(20)));

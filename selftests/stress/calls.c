@@ -19,7 +19,7 @@
  *	one that its server saw as given up was not answered; one that was answered did not end
  *	by its server's death
  *
- * And nothing is left: calls, endpoints, quotas, files, memory.
+ * And nothing is left: calls, endpoints, quotas, files, memory, priorities.
  */
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -33,10 +33,11 @@
 static const struct plan plans[] = {
 	{ "1024 clients, one server", 16, 64, 1, 0, 0, 25, 500 },
 	{ "1024 clients, four servers, redelivery", 16, 64, 4, MANY, 0, 25, 500 },
-	{ "1024 clients, four servers, two attempts", 16, 64, 4, MANY, 1, 20, 500 },
+	{ "1024 clients, four servers, two attempts", 16, 64, 4, MANY, 1, 10, 500 },
 	{ "killed all the time, one server", 16, 1, 1, 0, 0, 10, 50 },
 	{ "killed all the time, one server, redelivery", 16, 1, 1, MSGC_REDELIVER, 0, 10, 50 },
 	{ "killed all the time, four servers, redelivery", 16, 1, 4, MANY, 0, 10, 50 },
+	{ "likewise, and servers inherit", 16, 4, 4, MANY | MSGC_INHERIT, 0, 10, 50 },
 };
 
 const struct plan *now;

@@ -27,6 +27,7 @@ static struct flight flight[MOST_ENDPOINTS * SLOTS], *flying[FLIGHTS];
 static unsigned int n_flying, most_flying;
 static uint64_t random_state;
 static unsigned int self, life;
+static bool urgent;			/* a real-time process */
 
 static uint32_t below(uint32_t n)
 {
@@ -349,6 +350,8 @@ static bool step(void)
 
 	if (!below(32))
 		pause_us(below(10000));		/* or servers would always be busy */
+	else if (urgent)
+		pause_us(below(1000));		/* or nobody else would run */
 	if (n_flying && (n_flying == most_flying || below(2))) {
 		attend(flying[below(n_flying)]);
 		return true;
@@ -368,10 +371,21 @@ static void finish(void)
 			usleep(1000);
 }
 
+/* Where servers inherit that, some are. */
+static void become_urgent(void)
+{
+	struct sched_param p = { .sched_priority = (int)(1 + below(20)) };
+
+	urgent = now->flags & MSGC_INHERIT && below(2);
+	if (urgent)
+		EXPECT(!sched_setscheduler(0, SCHED_FIFO, &p));
+}
+
 void client(unsigned int me)
 {
 	self = me;
 	life = begin_life(me, &random_state);
+	become_urgent();
 	most_flying = 1 + below(FLIGHTS);
 	for (unsigned int i = 0; i < now->endpoints; i++) {
 		join(&endpoint[i], MSGC_SENDER, 0, 0);
