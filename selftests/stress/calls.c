@@ -37,7 +37,7 @@ static const struct plan plans[] = {
 	{ "killed all the time, one server", 16, 1, 1, 0, 0, 10, 50 },
 	{ "killed all the time, one server, redelivery", 16, 1, 1, MSGC_REDELIVER, 0, 10, 50 },
 	{ "killed all the time, four servers, redelivery", 16, 1, 4, MANY, 0, 10, 50 },
-	{ "likewise, and servers inherit", 16, 4, 4, MANY | MSGC_INHERIT, 0, 10, 50 },
+	{ "64 clients, four servers that inherit", 16, 4, 4, MANY | MSGC_INHERIT, 0, 10, 300 },
 };
 
 const struct plan *now;
