@@ -25,7 +25,7 @@ static int fetch_request(const struct msgc_txn *txn, struct msgc_request *req,
 }
 
 static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 deadline, u8 prio,
-			const struct msgc_request *req, struct msgc_files *files)
+			const struct msgc_request *req, struct msgc_files *files, bool sleeps)
 {
 	struct msgc_channel *ch = txn->client->ch;
 	struct msgc_done *done = txn->done;
@@ -41,7 +41,7 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 		return err;
 	if (flags & MSGC_NEED_SERVER && !ch->servers)
 		return -EHOSTDOWN;
-	if (!(flags & MSGC_ASYNC)) {
+	if (sleeps) {
 		err = msgc_bound_wait(txn);
 		if (err)
 			return err;
@@ -67,44 +67,59 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	done->cookie = req->cookie;
 	msgc_txn_enqueue(txn);
 	msgc_txn_publish(txn);
-	msgc_call_wake_servers(ch, !(flags & MSGC_ASYNC));
+	msgc_call_wake_servers(ch, sleeps);
 	return 0;
 }
 
-static int resume_locked(struct msgc_txn *txn, u64 deadline)
+static int resume_locked(struct msgc_txn *txn, u64 deadline, bool sleeps)
 {
 	lockdep_assert_held(&txn->client->ch->lock);
 	if (txn->waiter)
 		return -EBUSY;
 	if (txn->state == MSGC_IDLE && !txn->outcome)
 		return -ENOENT;
-	return txn->outcome || deadline == MSGC_NOW ? 0 : msgc_bound_wait(txn);
+	return txn->outcome || deadline == MSGC_NOW || !sleeps ? 0 : msgc_bound_wait(txn);
+}
+
+/* What ends a wait whatever the outcome: nobody may be there to be told. */
+static bool comes_first(int err)
+{
+	return err == -EINTR || err == -ECANCELED;
 }
 
 /*
- * What the waiting thread looks at; for the last time if there is an err that ends its wait. Files
- * that came with the outcome are its to install, and then it will cease to be the waiter. Those
- * that an interrupted one does not get are for RESUME.
+ * What the waiter looks at; for the last time if there is an err that ends its wait. Files that
+ * came with the outcome are its to install, and then it will cease to be the waiter. Those that an
+ * interrupted one does not get are for RESUME.
  */
-static bool settled(struct msgc_txn *txn, int err, struct msgc_files **files)
+static bool settled_locked(struct msgc_txn *txn, int err, struct msgc_files **files)
 {
-	struct msgc_channel *ch = txn->client->ch;
 	bool ret;
 
-	spin_lock(&ch->lock);
+	lockdep_assert_held(&txn->client->ch->lock);
 	msgc_txn_overdue(txn);
 	if (err == -ESHUTDOWN && !txn->outcome)
 		msgc_txn_give_up(txn, err);
 	msgc_call_wake_client(txn->client);
 	ret = txn->outcome;
 	if (ret || err) {
-		if (unlikely(txn->got) && ret && err != -EINTR)
+		if (unlikely(txn->got) && ret && !comes_first(err))
 			swap(txn->got, *files);
 		else
 			txn->waiter = false;
 		msgc_bound_done(txn);
 		msgc_inherit_woken(txn);
 	}
+	return ret;
+}
+
+static bool settled(struct msgc_txn *txn, int err, struct msgc_files **files)
+{
+	struct msgc_channel *ch = txn->client->ch;
+	bool ret;
+
+	spin_lock(&ch->lock);
+	ret = settled_locked(txn, err, files);
 	spin_unlock(&ch->lock);
 	return ret;
 }
@@ -161,9 +176,13 @@ static int check_call(const struct msgc_channel *ch, const struct msgc_call *cal
 	return call->deadline == MSGC_NOW ? -EINVAL : 0;
 }
 
-/* Begins, or resumes. After that there is a waiter, unless it is asynchronous. */
-static int begin(struct msgc_txn *txn, const struct msgc_call *call, u64 deadline, u64 *until)
+/*
+ * Begins, or resumes. After that there is a waiter, unless it is asynchronous: the calling thread,
+ * if it is going to sleep.
+ */
+static int begin(struct msgc_txn *txn, const struct msgc_call *call, bool sleeps, u64 *until)
 {
+	u64 deadline = msgc_deadline_to_host(call->deadline);
 	struct msgc_channel *ch = txn->client->ch;
 	struct msgc_files *files = NULL;
 	bool resume = call->flags & MSGC_RESUME;
@@ -177,9 +196,9 @@ static int begin(struct msgc_txn *txn, const struct msgc_call *call, u64 deadlin
 	if (txn->client->dead)
 		err = -ESHUTDOWN;
 	else if (resume)
-		err = resume_locked(txn, deadline);
+		err = resume_locked(txn, deadline, sleeps);
 	else
-		err = start_locked(txn, call, deadline, prio, &req, files);
+		err = start_locked(txn, call, deadline, prio, &req, files, sleeps);
 	if (!err && !(call->flags & MSGC_ASYNC))
 		txn->waiter = true;
 	*until = min(deadline, txn->deadline);
@@ -201,7 +220,7 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 	if (ret)
 		return ret;
 	txn = &ep->txn[array_index_nospec(call->slot, ep->ch->par.slots)];
-	ret = begin(txn, call, msgc_deadline_to_host(call->deadline), &until);
+	ret = begin(txn, call, !(call->flags & MSGC_ASYNC), &until);
 	if (ret)
 		return ret;
 	msgc_inherit_settle(ep->ch);
@@ -216,6 +235,47 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 		msgc_files_collect(txn, files);
 	if (ret == -ERESTARTSYS || ret == -EINTR)
 		call->flags |= MSGC_RESUME;
+	return ret;
+}
+
+long msgc_call_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+{
+	const struct msgc_call *call = &arg->call;
+	struct msgc_txn *txn;
+	u64 until;
+	long ret;
+
+	ret = check_call(ep->ch, call);
+	if (ret)
+		return ret;
+	txn = &ep->txn[array_index_nospec(call->slot, ep->ch->par.slots)];
+	ret = begin(txn, call, false, &until);
+	if (ret)
+		return ret;
+	msgc_inherit_settle(ep->ch);
+	if (call->flags & MSGC_ASYNC) {
+		msgc_timer_arm(ep, until);
+		return 0;
+	}
+	msgc_waiter_init(w, MSGC_WAITS_OUTCOME, until);
+	w->txn = txn;
+	return -EIOCBQUEUED;
+}
+
+long msgc_call_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
+{
+	struct msgc_txn *txn = w->txn;
+	struct msgc_files *files = NULL;
+	long ret = why;
+
+	spin_lock(&ep->ch->lock);
+	if (settled_locked(txn, why, &files) && !comes_first(why))
+		ret = txn->slot;
+	else if (!why)
+		ret = msgc_park(ep, w);
+	spin_unlock(&ep->ch->lock);
+	if (unlikely(files))
+		msgc_files_collect(txn, files);
 	return ret;
 }
 
@@ -270,29 +330,35 @@ long msgc_cancel(struct msgc_endpoint *ep, union msgc_hot *arg)
 
 /* ---- RECV, REPLY ---- */
 
+static long receive_locked(struct msgc_endpoint *server, struct msgc_files **files)
+{
+	struct msgc_txn *txn;
+	long ret;
+
+	lockdep_assert_held(&server->ch->lock);
+	if (server->dead)
+		return -ESHUTDOWN;
+	if (server->taken == server->nr_holds)
+		return -EBUSY;
+	txn = msgc_txn_first_waiting(server->ch);
+	if (!txn)
+		return -EAGAIN;
+	ret = msgc_txn_take(server, txn, files);
+	if (txn->flags & MSGC_ONEWAY) {
+		msgc_txn_settle(txn, MSGC_O_DONE, 0);
+		msgc_call_wake(txn->client, false);
+	}
+	msgc_txn_publish(txn);
+	return ret;
+}
+
 static long try_receive(struct msgc_endpoint *server, struct msgc_files **files)
 {
-	struct msgc_channel *ch = server->ch;
-	struct msgc_txn *txn;
-	long ret = -EAGAIN;
+	long ret;
 
-	spin_lock(&ch->lock);
-	if (server->dead) {
-		ret = -ESHUTDOWN;
-	} else if (server->taken == server->nr_holds) {
-		ret = -EBUSY;
-	} else {
-		txn = msgc_txn_first_waiting(ch);
-		if (txn) {
-			ret = msgc_txn_take(server, txn, files);
-			if (txn->flags & MSGC_ONEWAY) {
-				msgc_txn_settle(txn, MSGC_O_DONE, 0);
-				msgc_call_wake(txn->client, false);
-			}
-			msgc_txn_publish(txn);
-		}
-	}
-	spin_unlock(&ch->lock);
+	spin_lock(&server->ch->lock);
+	ret = receive_locked(server, files);
+	spin_unlock(&server->ch->lock);
 	return ret;
 }
 
@@ -341,13 +407,41 @@ static long receive(struct msgc_endpoint *server, u64 deadline)
 	return ret;
 }
 
+static int check_recv(const struct msgc_recv *recv)
+{
+	if (recv->flags)
+		return -EOPNOTSUPP;
+	return recv->zero ? -EINVAL : 0;
+}
+
 long msgc_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
-	if (arg->recv.flags)
-		return -EOPNOTSUPP;
-	if (arg->recv.zero)
-		return -EINVAL;
-	return receive(ep, msgc_deadline_to_host(arg->recv.deadline));
+	return check_recv(&arg->recv) ?: receive(ep, msgc_deadline_to_host(arg->recv.deadline));
+}
+
+long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+{
+	msgc_waiter_init(w, MSGC_WAITS_CALL, msgc_deadline_to_host(arg->recv.deadline));
+	return check_recv(&arg->recv) ?: -EIOCBQUEUED;
+}
+
+/* Of REPLY_RECV, too. */
+long msgc_recv_look(struct msgc_endpoint *server, struct msgc_waiter *w, int why)
+{
+	struct msgc_files *files = NULL;
+	bool replied = w->replied;
+	long ret;
+
+	if (comes_first(why))
+		return why;
+	spin_lock(&server->ch->lock);
+	ret = receive_locked(server, &files);
+	if (ret == -EAGAIN)
+		ret = why ?: msgc_park(server, w);
+	spin_unlock(&server->ch->lock);
+	if (unlikely(files))
+		msgc_files_receive(server, ret, files);
+	return replied && ret == -EBUSY ? -EAGAIN : ret;
 }
 
 static struct msgc_txn *held_call_locked(const struct msgc_endpoint *server, u64 id)
@@ -425,9 +519,15 @@ long msgc_reply(struct msgc_endpoint *ep, union msgc_hot *arg)
  * and tells the caller that the reply went out. EBUSY would say that nothing was done; it can only
  * mean that other threads took the free entry first.
  */
-long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
+static u64 own_deadline(const struct msgc_endpoint *ep)
 {
 	const struct msgc_own *own = msgc_region_at(&ep->own, 0);
+
+	return msgc_deadline_to_host(READ_ONCE(own->deadline));
+}
+
+long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
+{
 	bool replied = arg->reply.call;
 	long ret;
 
@@ -437,6 +537,17 @@ long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 			return ret;
 		arg->reply.call = 0;
 	}
-	ret = receive(ep, msgc_deadline_to_host(READ_ONCE(own->deadline)));
+	ret = receive(ep, own_deadline(ep));
 	return replied && ret == -EBUSY ? -EAGAIN : ret;
+}
+
+long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+{
+	int err = arg->reply.call ? answer(ep, &arg->reply, false) : 0;
+
+	if (err)
+		return err;
+	msgc_waiter_init(w, MSGC_WAITS_CALL, own_deadline(ep));
+	w->replied = arg->reply.call;
+	return -EIOCBQUEUED;
 }

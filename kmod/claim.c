@@ -594,19 +594,59 @@ static long claim(struct msgc_claimer *c, u64 deadline)
 	return end(c, ret);
 }
 
+/* 1: there is something to be claimed. */
+static int check_and_begin(struct msgc_endpoint *ep, const struct msgc_claim *claim)
+{
+	if (!ep->claimer)
+		return -ENOIOCTLCMD;
+	if (claim->flags)
+		return -EOPNOTSUPP;
+	return begin(ep->claimer, claim->n) ?: !!claim->n;
+}
+
 long msgc_claim(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
-	struct msgc_claimer *c = ep->claimer;
-	int err;
+	int ret = check_and_begin(ep, &arg->claim);
 
-	if (!c)
-		return -ENOIOCTLCMD;
-	if (arg->claim.flags)
-		return -EOPNOTSUPP;
-	err = begin(c, arg->claim.n);
-	if (err || !arg->claim.n)
-		return err;
-	return claim(c, msgc_deadline_to_host(arg->claim.deadline));
+	if (ret <= 0)
+		return ret;
+	return claim(ep->claimer, msgc_deadline_to_host(arg->claim.deadline));
+}
+
+long msgc_claim_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+{
+	int ret = check_and_begin(ep, &arg->claim);
+
+	msgc_waiter_init(w, MSGC_WAITS_CLAIM, msgc_deadline_to_host(arg->claim.deadline));
+	return ret <= 0 ? ret : -EIOCBQUEUED;
+}
+
+static long look_or_park(struct msgc_claimer *c, struct msgc_waiter *w)
+{
+	struct msgc_channel *ch = c->ep->ch;
+	long ret;
+
+	spin_lock(&ch->lock);
+	ret = look_locked(c);						/* A, B, C */
+	if (ret == -EAGAIN)
+		ret = msgc_park(c->ep, w);				/* 0 and D: under the lock */
+	msgc_ring_unlock(ch);
+	return ret;
+}
+
+/* Where it would walk on it lets others run in between, and its thread end. */
+long msgc_claim_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
+{
+	struct msgc_claimer *c = ep->claimer;
+	long ret = why;
+
+	if (!why)
+		ret = look_or_park(c, w);
+	if (ret == -EINPROGRESS)
+		ret = walk_on(ep, w->deadline, &w->rounds) ?: -EINPROGRESS;
+	if (ret == -EINPROGRESS || ret == -ERESTARTSYS)
+		return -EINPROGRESS;
+	return ret == -EIOCBQUEUED || (ret == -EAGAIN && !why) ? ret : end(c, ret);
 }
 
 static long return_locked(struct msgc_claimer *c, u64 id, struct msgc_given *spare)

@@ -10,6 +10,12 @@
 #include <linux/time_namespace.h>
 #include <linux/version.h>
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#include <linux/io_uring.h>
+#else
+#include <linux/io_uring/cmd.h>
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "msgchan needs Linux 6.1 or later"
 #endif
@@ -50,6 +56,50 @@ static inline u64 msgc_custom_slice(const struct task_struct *task)
 	return 0;
 #endif
 }
+
+/* ---- io_uring ---- */
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define msgc_uring_payload(cmd)		((cmd)->cmd)
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+#define msgc_uring_payload(cmd)		io_uring_sqe_cmd((cmd)->sqe)
+#else
+#define msgc_uring_payload(cmd)		((const u64 *)io_uring_sqe_cmd((cmd)->sqe, u64[2]))
+#endif
+
+static inline void msgc_uring_done(struct io_uring_cmd *cmd, long ret, unsigned int issue_flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 18, 0)
+	io_uring_cmd_done(cmd, ret, 0, issue_flags);
+#else
+	io_uring_cmd_done(cmd, ret, issue_flags);
+#endif
+}
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+
+#define MSGC_URING_PARKS		0
+#define msgc_uring_mark_cancelable(cmd, flags)	((void)(cmd), (void)(flags))
+#define msgc_uring_is_cancel(flags)	false
+#define msgc_uring_is_dead(flags)	((void)(flags), true)
+#define msgc_uring_in_task(cmd, fn)	io_uring_cmd_complete_in_task(cmd, fn)
+
+#else
+
+#define MSGC_URING_PARKS		1
+#define msgc_uring_mark_cancelable(cmd, flags)	io_uring_cmd_mark_cancelable(cmd, flags)
+#define msgc_uring_is_cancel(flags)	((flags) & IO_URING_F_CANCEL)
+/* A thread that waits for several completions is not woken before it has as many. */
+#define msgc_uring_in_task(cmd, fn)	io_uring_cmd_do_in_task_lazy(cmd, fn)
+
+/* In task work: is it not its own thread that runs it? */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
+#define msgc_uring_is_dead(flags)	((void)(flags), current->flags & (PF_EXITING | PF_KTHREAD))
+#else
+#define msgc_uring_is_dead(flags)	((flags) & IO_URING_F_TASK_DEAD)
+#endif
+
+#endif
 
 /*
  * What the time namespace of the caller adds to CLOCK_MONOTONIC; the core's own translation is

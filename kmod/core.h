@@ -50,7 +50,7 @@
 
 #include "compat.h"
 
-#define MSGC_FEATURES_OFFERED	0ULL
+#define MSGC_FEATURES_OFFERED	(MSGC_URING_PARKS ? MSGC_F_URING : 0ULL)
 
 /* ---- user.c: quotas ---- */
 enum msgc_resource { MSGC_BYTES, MSGC_CHANNELS, MSGC_ENDPOINTS, MSGC_FILES, MSGC_RESOURCES };
@@ -271,6 +271,10 @@ struct msgc_endpoint {
 	bool discarded;			/* dead, and what it left is given up; channel->lock */
 
 	wait_queue_head_t wait;
+	atomic_t parked;		/* commands of io_uring that wait */
+	/* wait.lock: calls that wait were told of to so many commands of this thread, or more */
+	const struct task_struct *told;
+	u32 nr_told;
 	atomic_t interrupted;		/* INTERRUPT: the next wait ends */
 	struct hrtimer timer;		/* wakes `wait`; armed lazily */
 	spinlock_t timer_lock;		/* starting it */
@@ -298,12 +302,15 @@ struct msgc_endpoint {
 	u32 taken;
 };
 
-struct msgc_waiter {			/* a thread that sleeps in a command, on its stack */
+/* A thread that sleeps in a command, on its stack; or a command that io_uring has parked. */
+struct msgc_waiter {
 	struct wait_queue_entry entry;	/* in endpoint->wait, whose lock guards the rest */
-	const struct msgc_txn *txn;	/* CALL: whose outcome */
+	struct msgc_txn *txn;		/* CALL: whose outcome */
 	u64 deadline;
 	unsigned long since;		/* jiffies */
 	u16 what, events;		/* MSGC_WAITS_xxx; WAIT: the events */
+	u32 rounds;			/* CLAIM: walks that found PADs only */
+	bool replied;			/* REPLY_RECV: it has */
 };
 
 union msgc_hot {			/* the 16 bytes of a command */
@@ -363,7 +370,9 @@ u64 msgc_deadline_to_user(u64 deadline);		/* to the caller's */
 bool msgc_interrupted(struct msgc_endpoint *ep);
 void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline);
 bool msgc_is_waiter(const struct wait_queue_entry *entry);
+int msgc_may_wait(struct msgc_endpoint *ep, u64 deadline);
 int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline);
+long msgc_park(struct msgc_endpoint *ep, struct msgc_waiter *w);	/* channel->lock */
 void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline);
 enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer);
 /* under or after the channel->lock section it is about */
@@ -387,6 +396,8 @@ bool msgc_ring_drained(struct msgc_endpoint *sender);	/* of a dead one */
 /* after any of the above: tells everybody of refusals */
 void msgc_ring_unlock(struct msgc_channel *ch) __releases(&ch->lock);
 long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_wait_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
+long msgc_wait_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
 long msgc_kick(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg);
 
@@ -417,6 +428,8 @@ bool msgc_claims_row(struct msgc_wait_row *row, const struct msgc_endpoint *rece
 bool msgc_walk_ended(const struct msgc_endpoint *sender);
 u64 msgc_walk_cursor(const struct msgc_endpoint *sender);
 long msgc_claim(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_claim_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
+long msgc_claim_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
 long msgc_return(struct msgc_endpoint *ep, union msgc_hot *arg);
 
 /* ---- txn.c: rendezvous, the states of a call ---- */
@@ -470,10 +483,21 @@ static inline void msgc_inherit_timer(struct msgc_endpoint *ep)
 
 /* ---- call.c: the commands of rendezvous mode ---- */
 long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_call_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
+long msgc_call_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
 long msgc_cancel(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_recv(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
+long msgc_recv_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
 long msgc_reply(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg);
+long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
+#define msgc_reply_recv_look msgc_recv_look
+
+/* ---- command.c, uring.c: the commands of an endpoint fd, by ioctl and by io_uring ---- */
+long msgc_command(struct msgc_endpoint *ep, unsigned int cmd, void __user *uarg);
+int msgc_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+bool msgc_is_parked(const struct wait_queue_entry *entry);
 
 /* ---- held.c: who holds what ---- */
 bool msgc_held_next(struct msgc_channel *ch, u64 *cursor, bool all, struct msgc_wait_row *row);

@@ -597,98 +597,6 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *pt)
 	return (__force __poll_t)events;	/* the same bits */
 }
 
-static long endpoint_detach(struct msgc_endpoint *ep, union msgc_hot *arg)
-{
-	msgc_endpoint_die(ep, MSGC_LEFT);
-	return 0;
-}
-
-static long endpoint_interrupt(struct msgc_endpoint *ep, union msgc_hot *arg)
-{
-	atomic_set(&ep->interrupted, 1);
-	wake_up_all(&ep->wait);
-	return 0;
-}
-
-enum { RING_SENDER = 1, RING_RECEIVER = 2, CLIENT = 4, SERVER = 8, RING = 3, ALL = 15 };
-
-static const struct command {
-	unsigned int cmd, who;
-	long (*run)(struct msgc_endpoint *ep, union msgc_hot *arg);
-} commands[] = {
-	[_IOC_NR(MSGC_WAIT)]	= { MSGC_WAIT,		ALL,	msgc_wait },
-	[_IOC_NR(MSGC_KICK)]	= { MSGC_KICK,		RING,	msgc_kick },
-	[_IOC_NR(MSGC_REFUSE)]	= { MSGC_REFUSE,	RING,	msgc_refuse },
-	[_IOC_NR(MSGC_CLAIM)]	= { MSGC_CLAIM,		RING_RECEIVER, msgc_claim },
-	[_IOC_NR(MSGC_RETURN)]	= { MSGC_RETURN,	RING_RECEIVER, msgc_return },
-	[_IOC_NR(MSGC_CALL)]	= { MSGC_CALL,		CLIENT,	msgc_call },
-	[_IOC_NR(MSGC_CANCEL)]	= { MSGC_CANCEL,	CLIENT,	msgc_cancel },
-	[_IOC_NR(MSGC_RECV)]	= { MSGC_RECV,		SERVER,	msgc_recv },
-	[_IOC_NR(MSGC_REPLY)]	= { MSGC_REPLY,		SERVER,	msgc_reply },
-	[_IOC_NR(MSGC_REPLY_RECV)] = { MSGC_REPLY_RECV,	SERVER,	msgc_reply_recv },
-	[_IOC_NR(MSGC_INTERRUPT)] = { MSGC_INTERRUPT,	ALL,	endpoint_interrupt },
-	[_IOC_NR(MSGC_DETACH)]	= { MSGC_DETACH,	ALL,	endpoint_detach },
-};
-
-static unsigned int who_is(const struct msgc_endpoint *ep)
-{
-	if (msgc_is_ring(ep->ch))
-		return msgc_is_sender(ep) ? RING_SENDER : RING_RECEIVER;
-	return msgc_is_sender(ep) ? CLIENT : SERVER;
-}
-
-static const struct command *find_command(const struct msgc_endpoint *ep, unsigned int cmd)
-{
-	const struct command *c;
-
-	if (_IOC_NR(cmd) >= ARRAY_SIZE(commands))
-		return NULL;
-	c = &commands[array_index_nospec(_IOC_NR(cmd), ARRAY_SIZE(commands))];
-	return c->cmd == cmd && c->who & who_is(ep) ? c : NULL;
-}
-
-static bool takes_nothing(unsigned int cmd)
-{
-	return cmd == MSGC_KICK || cmd == MSGC_INTERRUPT || cmd == MSGC_DETACH;
-}
-
-/*
- * An _IOWR command says in its own 16 bytes how it must be begun again (CALL: RESUME,
- * REPLY_RECV: no reply), before a signal restarts it, and how far it came when it failed. If
- * that cannot be written, it is not restarted.
- */
-static long write_back(const struct command *c, const union msgc_hot *arg, void __user *uarg,
-		       long ret)
-{
-	if (ret >= 0 || !(_IOC_DIR(c->cmd) & _IOC_READ) || !copy_to_user(uarg, arg, sizeof(*arg)))
-		return ret;
-	return ret == -ERESTARTSYS ? -EINTR : ret;
-}
-
-static long endpoint_command(struct msgc_endpoint *ep, unsigned int cmd, void __user *uarg)
-{
-	const struct command *c;
-	union msgc_hot arg;
-	long ret;
-
-	if (task_tgid(current) != ep->pid)
-		return -EPERM;
-	c = find_command(ep, cmd);
-	if (!c)
-		return -ENOIOCTLCMD;
-	if (c->who == SERVER && msgc_bound_elsewhere(ep))
-		return -EPERM;
-	if (copy_from_user(&arg, uarg, sizeof(arg)))
-		return -EFAULT;
-	if (takes_nothing(cmd) && (arg.none.zero[0] || arg.none.zero[1]))
-		return -EINVAL;
-	if (READ_ONCE(ep->dead))
-		return -ESHUTDOWN;
-	ret = c->run(ep, &arg);
-	msgc_inherit_settle(ep->ch);
-	return write_back(c, &arg, uarg, ret);
-}
-
 static long endpoint_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct msgc_endpoint *ep = file->private_data;
@@ -700,7 +608,7 @@ static long endpoint_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 	case MSGC_PEERS:
 		return msgc_peers(ep->ch, uarg);
 	default:
-		return endpoint_command(ep, cmd, uarg);
+		return msgc_command(ep, cmd, uarg);
 	}
 }
 
@@ -717,5 +625,6 @@ const struct file_operations msgc_endpoint_fops = {
 	.mmap = msgc_mmap,
 	.unlocked_ioctl = endpoint_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = msgc_uring_cmd,
 	.show_fdinfo = endpoint_show_fdinfo,
 };

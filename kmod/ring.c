@@ -450,28 +450,75 @@ static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint
 	return ret > 0 && ret & MSGC_ERR ? -ESHUTDOWN : ret;
 }
 
+/* Whether it makes sense; the endpoint to kick; the wishes. */
+static int prepare_wait(struct msgc_endpoint *ep, const struct msgc_wait *wait, struct file **kick)
+{
+	if (wait->events & ~(MSGC_IN | MSGC_PRI | MSGC_OUT | MSGC_ERR | MSGC_HUP))
+		return -EOPNOTSUPP;
+	if (!wait->events)
+		return -EINVAL;
+	if (wait->kick != -1) {
+		struct file *file = kick_get(wait->kick);
+
+		if (IS_ERR(file))
+			return PTR_ERR(file);
+		*kick = file;
+	}
+	if (msgc_is_ring(ep->ch) && !msgc_is_sender(ep))
+		msgc_hot_wishes(ep);
+	return 0;
+}
+
 long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
 	u32 want = arg->wait.events;
 	struct file *file = NULL;
 	long ret;
 
-	if (want & ~(MSGC_IN | MSGC_PRI | MSGC_OUT | MSGC_ERR | MSGC_HUP))
-		return -EOPNOTSUPP;
-	if (!want)
-		return -EINVAL;
-	if (arg->wait.kick != -1) {
-		file = kick_get(arg->wait.kick);
-		if (IS_ERR(file))
-			return PTR_ERR(file);
-	}
-	if (msgc_is_ring(ep->ch) && !msgc_is_sender(ep))
-		msgc_hot_wishes(ep);
+	ret = prepare_wait(ep, &arg->wait, &file);
+	if (ret)
+		return ret;
 	ret = wait_events(ep, want | MSGC_ERR | MSGC_HUP, file ? file->private_data : NULL,
 			  msgc_deadline_to_host(arg->wait.deadline));
 	if (file)
 		fput(file);
 	return ret;
+}
+
+/* The peer is kicked before it has joined the queue, but what follows from that it finds then. */
+long msgc_wait_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+{
+	struct file *file = NULL;
+	int err = prepare_wait(ep, &arg->wait, &file);
+
+	if (err)
+		return err;
+	if (file) {
+		arm_and_look(ep, file->private_data);
+		fput(file);
+	}
+	msgc_waiter_init(w, MSGC_WAITS_EVENT, msgc_deadline_to_host(arg->wait.deadline));
+	w->events = arg->wait.events | MSGC_ERR | MSGC_HUP;
+	return -EIOCBQUEUED;
+}
+
+long msgc_wait_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
+{
+	struct msgc_channel *ch = ep->ch;
+	long ret;
+
+	if (!why && msgc_interrupted(ep))
+		why = -EINTR;
+	if (why == -EINTR || why == -ECANCELED)
+		return why;
+	spin_lock(&ch->lock);
+	msgc_arm(ep);							/* A */
+	smp_mb();							/* B: pairs with 2 */
+	ret = msgc_events(ep) & w->events;				/* C */
+	if (!ret)
+		ret = why ?: msgc_park(ep, w);				/* 0 and D: under the lock */
+	msgc_ring_unlock(ch);
+	return ret > 0 && ret & MSGC_ERR ? -ESHUTDOWN : ret;
 }
 
 /* ---- REFUSE ---- */

@@ -55,6 +55,8 @@ void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline)
 	w->deadline = deadline;
 	w->what = what;
 	w->events = 0;
+	w->rounds = 0;
+	w->replied = false;
 }
 
 bool msgc_is_waiter(const struct wait_queue_entry *entry)
@@ -76,12 +78,8 @@ static bool is_over(struct msgc_endpoint *ep, u64 deadline)
 	return false;
 }
 
-/*
- * Asked after the caller has joined ep->wait and found nothing: 0 if it may schedule(), else
- * why not. -ERESTARTSYS also without a signal (task work, the freezer): the command is then
- * begun again without the application's knowing.
- */
-int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
+/* 0 if a command that found nothing may wait, else why not. Sees to it that the timer is armed. */
+int msgc_may_wait(struct msgc_endpoint *ep, u64 deadline)
 {
 	if (READ_ONCE(ep->dead))
 		return -ESHUTDOWN;
@@ -89,9 +87,43 @@ int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
 		return -EINTR;
 	if (deadline == MSGC_NOW)
 		return -EAGAIN;
-	if (is_over(ep, deadline))
-		return -ETIMEDOUT;
-	return signal_pending(current) ? -ERESTARTSYS : 0;
+	return is_over(ep, deadline) ? -ETIMEDOUT : 0;
+}
+
+/*
+ * Asked after the calling thread has joined ep->wait and found nothing: 0 if it may schedule(),
+ * else why not. -ERESTARTSYS also without a signal (task work, the freezer): the command is then
+ * begun again without the application's knowing.
+ */
+int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
+{
+	return msgc_may_wait(ep, deadline) ?: signal_pending(current) ? -ERESTARTSYS : 0;
+}
+
+/* Would it go unnoticed by those who wake for a reason that channel->lock does not guard? */
+static bool is_covered(const struct msgc_endpoint *ep, u64 deadline)
+{
+	return !atomic_read(&ep->interrupted) && deadline >= READ_ONCE(ep->timer_at);
+}
+
+/*
+ * A command of io_uring joins ep->wait, in the section of channel->lock in which it was looked
+ * for and nothing was found: so whoever changes that wakes it. INTERRUPT and the timer's callback
+ * set their mark, then wake; the mark is looked at here under the lock that they take for it.
+ * -EIOCBQUEUED: it has joined, and may be gone when this returns. -EAGAIN: it must not.
+ */
+long msgc_park(struct msgc_endpoint *ep, struct msgc_waiter *w)
+{
+	unsigned long flags;
+	bool joins;
+
+	lockdep_assert_held(&ep->ch->lock);
+	spin_lock_irqsave(&ep->wait.lock, flags);
+	joins = is_covered(ep, w->deadline);
+	if (joins)
+		__add_wait_queue_entry_tail(&ep->wait, &w->entry);
+	spin_unlock_irqrestore(&ep->wait.lock, flags);
+	return joins ? -EIOCBQUEUED : -EAGAIN;
 }
 
 /*

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: MIT
-/*
- * io_uring beside the endpoints: polls, one-shot and multishot, and commands that are not offered
- * yet.
- */
+/* io_uring beside the endpoints: polls, one-shot and multishot. */
 #include <liburing.h>
 
 #include "msgc.h"
@@ -278,19 +275,6 @@ TEST_F(uring, detach_under_a_poll)
 	arm(&self->ring, self->rx.fd, POLLIN, true);
 	EXPECT_EQ(0, detach(self->rx.fd));
 	EXPECT_TRUE(next(&self->ring, 2000).res & POLLERR);
-}
-
-/* Not offered yet: refused, and not taken for something else. */
-TEST_F(uring, commands_are_refused)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
-
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->fd = self->rx.fd;
-	sqe->off = (__u32)MSGC_KICK;
-	io_uring_submit(&self->ring);
-	EXPECT_GT(0, next(&self->ring, 2000).res);
 }
 
 TEST_HARNESS_MAIN

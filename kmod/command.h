@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * command.h - a hot command, and the halves of one that may wait: shared by command.c, uring.c and
+ * the files whose commands they are.
+ *
+ * By ioctl `run` does all of it. By io_uring the waiting goes between two halves: `begin` does what
+ * comes before, and says what is waited for (-EIOCBQUEUED: it is to be looked for); then `look`,
+ * again and again, until it returns something else:
+ *
+ *	-EIOCBQUEUED	nothing yet: it has joined endpoint->wait (msgc_park())
+ *	-EAGAIN		nothing yet, and it may not join: ask msgc_may_wait()
+ *	-EINPROGRESS	it is not through: soon again
+ *
+ * With a reason to end (`why`, an errno) it never returns these: it looks for the last time, returns
+ * the reason if there is nothing, and undoes what begin left. -EINTR, which is told once, and
+ * -ECANCELED, where `current` may be any thread, come before whatever there is.
+ */
+#ifndef MSGC_COMMAND_H
+#define MSGC_COMMAND_H
+
+#include <linux/err.h>
+
+#include "core.h"
+
+struct msgc_command {
+	unsigned int cmd, who;
+	long (*run)(struct msgc_endpoint *ep, union msgc_hot *arg);
+	long (*begin)(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
+	long (*look)(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
+};
+
+const struct msgc_command *msgc_command_find(const struct msgc_endpoint *ep, unsigned int cmd);
+int msgc_command_check(const struct msgc_endpoint *ep, const struct msgc_command *c,
+		       const union msgc_hot *arg);
+
+#endif
