@@ -253,10 +253,6 @@ long msgc_call_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_
 	if (ret)
 		return ret;
 	msgc_inherit_settle(ep->ch);
-	if (call->flags & MSGC_ASYNC) {
-		msgc_timer_arm(ep, until);
-		return 0;
-	}
 	msgc_waiter_init(w, MSGC_WAITS_OUTCOME, until);
 	w->txn = txn;
 	return -EIOCBQUEUED;
@@ -547,6 +543,7 @@ long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct
 
 	if (err)
 		return err;
+	msgc_inherit_settle(ep->ch);
 	msgc_waiter_init(w, MSGC_WAITS_CALL, own_deadline(ep));
 	w->replied = arg->reply.call;
 	return -EIOCBQUEUED;

@@ -629,24 +629,27 @@ static long look_or_park(struct msgc_claimer *c, struct msgc_waiter *w)
 	spin_lock(&ch->lock);
 	ret = look_locked(c);						/* A, B, C */
 	if (ret == -EAGAIN)
-		ret = msgc_park(c->ep, w);				/* 0 and D: under the lock */
+		ret = msgc_park(c->ep, w);				/* 0, D: under the lock */
 	msgc_ring_unlock(ch);
 	return ret;
 }
 
-/* Where it would walk on it lets others run in between, and its thread end. */
+/* Whoever runs this has other things to do than to walk over PADs for ever. */
 long msgc_claim_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
 {
 	struct msgc_claimer *c = ep->claimer;
+	u32 rounds = 0;
 	long ret = why;
 
 	if (!why)
 		ret = look_or_park(c, w);
-	if (ret == -EINPROGRESS)
-		ret = walk_on(ep, w->deadline, &w->rounds) ?: -EINPROGRESS;
-	if (ret == -EINPROGRESS || ret == -ERESTARTSYS)
-		return -EINPROGRESS;
-	return ret == -EIOCBQUEUED || (ret == -EAGAIN && !why) ? ret : end(c, ret);
+	while (ret == -EINPROGRESS && ++rounds < PATIENCE) {
+		cond_resched();
+		ret = look_or_park(c, w);
+	}
+	if (ret == -EIOCBQUEUED || (ret == -EAGAIN && !why))
+		return ret;
+	return end(c, ret == -EINPROGRESS ? -EINTR : ret);
 }
 
 static long return_locked(struct msgc_claimer *c, u64 id, struct msgc_given *spare)

@@ -22,22 +22,24 @@ static long interrupt(struct msgc_endpoint *ep, union msgc_hot *arg)
 
 enum { RING_SENDER = 1, RING_RECEIVER = 2, CLIENT = 4, SERVER = 8, RING = 3, ALL = 15 };
 
-#define AT_ONCE(cmd, who, run)	[_IOC_NR(cmd)] = { cmd, who, run }
-#define MAY_WAIT(cmd, who, f)	[_IOC_NR(cmd)] = { cmd, who, f, f##_begin, f##_look }
+/* By io_uring, where it may wait, in halves: command.h. */
+#define HALVES(f)	.begin = f##_begin, .look = f##_look
 
 static const struct msgc_command commands[] = {
-	MAY_WAIT(MSGC_WAIT,		ALL,		msgc_wait),
-	AT_ONCE(MSGC_KICK,		RING,		msgc_kick),
-	AT_ONCE(MSGC_REFUSE,		RING,		msgc_refuse),
-	MAY_WAIT(MSGC_CLAIM,		RING_RECEIVER,	msgc_claim),
-	AT_ONCE(MSGC_RETURN,		RING_RECEIVER,	msgc_return),
-	MAY_WAIT(MSGC_CALL,		CLIENT,		msgc_call),
-	AT_ONCE(MSGC_CANCEL,		CLIENT,		msgc_cancel),
-	MAY_WAIT(MSGC_RECV,		SERVER,		msgc_recv),
-	AT_ONCE(MSGC_REPLY,		SERVER,		msgc_reply),
-	MAY_WAIT(MSGC_REPLY_RECV,	SERVER,		msgc_reply_recv),
-	AT_ONCE(MSGC_INTERRUPT,		ALL,		interrupt),
-	AT_ONCE(MSGC_DETACH,		ALL,		detach),
+	[_IOC_NR(MSGC_WAIT)]	= { MSGC_WAIT,		ALL,	msgc_wait, HALVES(msgc_wait) },
+	[_IOC_NR(MSGC_KICK)]	= { MSGC_KICK,		RING,	msgc_kick },
+	[_IOC_NR(MSGC_REFUSE)]	= { MSGC_REFUSE,	RING,	msgc_refuse },
+	[_IOC_NR(MSGC_CLAIM)]	= { MSGC_CLAIM,		RING_RECEIVER,
+				    msgc_claim, HALVES(msgc_claim) },
+	[_IOC_NR(MSGC_RETURN)]	= { MSGC_RETURN,	RING_RECEIVER, msgc_return },
+	[_IOC_NR(MSGC_CALL)]	= { MSGC_CALL,		CLIENT,	msgc_call, HALVES(msgc_call) },
+	[_IOC_NR(MSGC_CANCEL)]	= { MSGC_CANCEL,	CLIENT,	msgc_cancel },
+	[_IOC_NR(MSGC_RECV)]	= { MSGC_RECV,		SERVER,	msgc_recv, HALVES(msgc_recv) },
+	[_IOC_NR(MSGC_REPLY)]	= { MSGC_REPLY,		SERVER,	msgc_reply },
+	[_IOC_NR(MSGC_REPLY_RECV)] = { MSGC_REPLY_RECV,	SERVER,
+				       msgc_reply_recv, HALVES(msgc_reply_recv) },
+	[_IOC_NR(MSGC_INTERRUPT)] = { MSGC_INTERRUPT,	ALL,	interrupt },
+	[_IOC_NR(MSGC_DETACH)]	= { MSGC_DETACH,	ALL,	detach },
 };
 
 static unsigned int who_is(const struct msgc_endpoint *ep)

@@ -9,11 +9,10 @@
  *
  *	-EIOCBQUEUED	nothing yet: it has joined endpoint->wait (msgc_park())
  *	-EAGAIN		nothing yet, and it may not join: ask msgc_may_wait()
- *	-EINPROGRESS	it is not through: soon again
  *
- * With a reason to end (`why`, an errno) it never returns these: it looks for the last time, returns
- * the reason if there is nothing, and undoes what begin left. -EINTR, which is told once, and
- * -ECANCELED, where `current` may be any thread, come before whatever there is.
+ * With a reason to end (`why`, an errno) it never returns these: it looks for the last time,
+ * returns the reason if there is nothing, and undoes what begin left. Two reasons come before
+ * whatever there is: -EINTR, which is told once, and -ECANCELED, where `current` may be any thread.
  */
 #ifndef MSGC_COMMAND_H
 #define MSGC_COMMAND_H

@@ -76,21 +76,21 @@ static inline void msgc_uring_done(struct io_uring_cmd *cmd, long ret, unsigned 
 #endif
 }
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+/*
+ * Parking needs the core's cancellation, which came with 6.7. From 6.19 on task work has another
+ * signature: nobody has tried that yet.
+ */
+#define MSGC_URING_PARKS (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0) && \
+			  LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0))
 
-#define MSGC_URING_PARKS		0
-#define msgc_uring_mark_cancelable(cmd, flags)	((void)(cmd), (void)(flags))
-#define msgc_uring_is_cancel(flags)	false
-#define msgc_uring_is_dead(flags)	((void)(flags), true)
-#define msgc_uring_in_task(cmd, fn)	io_uring_cmd_complete_in_task(cmd, fn)
+#if MSGC_URING_PARKS
 
-#else
-
-#define MSGC_URING_PARKS		1
+#define msgc_uring_ring(cmd)		(cmd_to_io_kiocb(cmd)->ctx)
 #define msgc_uring_mark_cancelable(cmd, flags)	io_uring_cmd_mark_cancelable(cmd, flags)
 #define msgc_uring_is_cancel(flags)	((flags) & IO_URING_F_CANCEL)
-/* A thread that waits for several completions is not woken before it has as many. */
-#define msgc_uring_in_task(cmd, fn)	io_uring_cmd_do_in_task_lazy(cmd, fn)
+#define msgc_uring_in_task(cmd, fn)	io_uring_cmd_complete_in_task(cmd, fn)
+/* A thread that waits for several completions is not woken before there are as many. */
+#define msgc_uring_in_task_lazy(cmd, fn) io_uring_cmd_do_in_task_lazy(cmd, fn)
 
 /* In task work: is it not its own thread that runs it? */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
@@ -98,6 +98,15 @@ static inline void msgc_uring_done(struct io_uring_cmd *cmd, long ret, unsigned 
 #else
 #define msgc_uring_is_dead(flags)	((flags) & IO_URING_F_TASK_DEAD)
 #endif
+
+#else
+
+#define msgc_uring_ring(cmd)		((void)(cmd), NULL)
+#define msgc_uring_mark_cancelable(cmd, flags)	((void)(cmd), (void)(flags))
+#define msgc_uring_is_cancel(flags)	((void)(flags), false)
+#define msgc_uring_in_task(cmd, fn)	((void)(cmd), (void)(fn))
+#define msgc_uring_in_task_lazy(cmd, fn) ((void)(cmd), (void)(fn))
+#define msgc_uring_is_dead(flags)	((void)(flags), true)
 
 #endif
 

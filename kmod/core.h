@@ -272,8 +272,8 @@ struct msgc_endpoint {
 
 	wait_queue_head_t wait;
 	atomic_t parked;		/* commands of io_uring that wait */
-	/* wait.lock: calls that wait were told of to so many commands of this thread, or more */
-	const struct task_struct *told;
+	/* wait.lock: so many RECVs of this ring, or more, were told of calls and have not looked */
+	const void *told;
 	u32 nr_told;
 	atomic_t interrupted;		/* INTERRUPT: the next wait ends */
 	struct hrtimer timer;		/* wakes `wait`; armed lazily */
@@ -309,7 +309,6 @@ struct msgc_waiter {
 	u64 deadline;
 	unsigned long since;		/* jiffies */
 	u16 what, events;		/* MSGC_WAITS_xxx; WAIT: the events */
-	u32 rounds;			/* CLAIM: walks that found PADs only */
 	bool replied;			/* REPLY_RECV: it has */
 };
 
@@ -497,7 +496,6 @@ long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct
 /* ---- command.c, uring.c: the commands of an endpoint fd, by ioctl and by io_uring ---- */
 long msgc_command(struct msgc_endpoint *ep, unsigned int cmd, void __user *uarg);
 int msgc_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
-bool msgc_is_parked(const struct wait_queue_entry *entry);
 
 /* ---- held.c: who holds what ---- */
 bool msgc_held_next(struct msgc_channel *ch, u64 *cursor, bool all, struct msgc_wait_row *row);

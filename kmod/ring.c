@@ -516,7 +516,7 @@ long msgc_wait_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
 	smp_mb();							/* B: pairs with 2 */
 	ret = msgc_events(ep) & w->events;				/* C */
 	if (!ret)
-		ret = why ?: msgc_park(ep, w);				/* 0 and D: under the lock */
+		ret = why ?: msgc_park(ep, w);			/* 0, D: under the lock */
 	msgc_ring_unlock(ch);
 	return ret > 0 && ret & MSGC_ERR ? -ESHUTDOWN : ret;
 }

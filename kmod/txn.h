@@ -141,10 +141,13 @@ static inline void msgc_inherit_all_gave_up(struct msgc_channel *ch)
 		__msgc_inherit_all_gave_up(ch);
 }
 
-/* Around RECV, and around the sleep in CALL, without locks, but for the last: channel->lock. */
+/*
+ * Around RECV, and around the sleep in CALL, without locks, but for the last: channel->lock. A
+ * worker of io_uring is not the thread that serves.
+ */
 static inline void msgc_inherit_begin(struct msgc_endpoint *server)
 {
-	if (msgc_inherits(server->ch))
+	if (msgc_inherits(server->ch) && !(current->flags & PF_IO_WORKER))
 		__msgc_inherit_begin(server);
 }
 

@@ -7,8 +7,8 @@
  * nobody else touches it:
  *
  *	a waker		queues task work, in which its thread looks again: it is through, or parks
- *	cancellation	(that thread's exit or exec, the ring's end) ends it with -ECANCELED; not what
- *			it waits for: a call goes on
+ *	cancellation	(that thread's exit or exec, the ring's end) ends it with -ECANCELED; not
+ *			what it waits for: a call goes on
  *
  * Cancellation that finds it claimed leaves it to the task work, and comes again. So a command has
  * no states of its own, and ends once.
@@ -22,17 +22,19 @@
  * Locks: the core holds the ring's lock around most of this, outside of all of ours. io_uring's
  * completions are not called under a spinlock.
  */
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "command.h"
 #include "txn.h"
 
-#define MOST	1024		/* parked, of an endpoint: whoever wakes it walks over them */
+#define MOST	128		/* parked, of an endpoint: whoever wakes it walks over them */
 
 struct parked {
 	struct msgc_waiter waiter;
 	struct msgc_endpoint *ep;	/* the command has its file */
 	struct io_uring_cmd *cmd;
+	const void *ring;		/* whose it is; not a reference */
 	long (*look)(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
 };
 
@@ -52,11 +54,12 @@ static struct parked *parked_new(struct msgc_endpoint *ep, struct io_uring_cmd *
 	if (atomic_inc_return(&ep->parked) > MOST) {
 		atomic_dec(&ep->parked);
 		kfree(p);
-		return ERR_PTR(-EBUSY);
+		return ERR_PTR(-EUSERS);
 	}
 	p->ep = ep;
 	p->cmd = cmd;
 	p->look = c->look;
+	p->ring = msgc_uring_ring(cmd);
 	*parked_of(cmd) = p;
 	return p;
 }
@@ -70,14 +73,14 @@ static void parked_free(struct parked *p)
 /* ---- waking ---- */
 
 /*
- * A call for one of several RECVs of a thread: as many are told as there are calls. A thread that
- * is busy keeps no other one from hearing of it: then somebody may be told in vain.
+ * A call for one of several RECVs of a ring: as many are told as there are calls. A ring that
+ * nobody looks at keeps no other one from hearing of it: then somebody may be told in vain.
  */
-static bool tell_of_call(struct msgc_endpoint *ep, const struct task_struct *task)
+static bool tell_of_call(struct msgc_endpoint *ep, const void *ring)
 {
 	lockdep_assert_held(&ep->wait.lock);
-	if (ep->told != task) {
-		ep->told = task;
+	if (ep->told != ring) {
+		ep->told = ring;
 		ep->nr_told = 0;
 	}
 	if (ep->nr_told >= READ_ONCE(ep->ch->queued))
@@ -97,25 +100,27 @@ static bool is_about(const struct parked *p)
 		return true;
 	if (w->txn)
 		return READ_ONCE(w->txn->outcome);
-	return w->what != MSGC_WAITS_CALL || tell_of_call(ep, w->entry.private);
+	return w->what != MSGC_WAITS_CALL || tell_of_call(ep, p->ring);
 }
 
 static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
+/*
+ * The end of a CALL may be told together with others that its thread waits for, too. A RECV or
+ * CLAIM takes something, and somebody may wait for just that.
+ */
 static int wake_parked(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
 {
 	struct parked *p = container_of(entry, struct parked, waiter.entry);
 
-	if (is_about(p)) {
-		list_del_init(&entry->entry);
+	if (!is_about(p))
+		return 0;
+	list_del_init(&entry->entry);
+	if (p->waiter.txn)
+		msgc_uring_in_task_lazy(p->cmd, look_again);
+	else
 		msgc_uring_in_task(p->cmd, look_again);
-	}
 	return 0;
-}
-
-bool msgc_is_parked(const struct wait_queue_entry *entry)
-{
-	return entry->func == wake_parked;
 }
 
 /* A RECV that was told of a call is about to look, or will not. */
@@ -126,7 +131,7 @@ static void has_heard(struct parked *p)
 	if (p->waiter.what != MSGC_WAITS_CALL)
 		return;
 	spin_lock_irq(&ep->wait.lock);
-	if (ep->told == p->waiter.entry.private && ep->nr_told)
+	if (ep->told == p->ring && ep->nr_told)
 		ep->nr_told--;
 	spin_unlock_irq(&ep->wait.lock);
 }
@@ -157,25 +162,23 @@ static long look(struct parked *p)
 		if (why)
 			break;
 	}
-	if (ret == -EINPROGRESS) {
-		msgc_uring_in_task(p->cmd, look_again);
-		return -EIOCBQUEUED;
-	}
 	return ret;
 }
 
-/* The command was marked as cancelable, so that this is the only way for it to end. */
+/*
+ * The command was marked as cancelable, so this is the only way for it to end. Before
+ * msgc_uring_done() has taken it off the core's list, under the ring's lock, cancel() may still
+ * come for it. The core puts the file later.
+ */
 static void finish(struct parked *p, long ret, unsigned int issue_flags)
 {
-	struct io_uring_cmd *cmd = p->cmd;
-
 	if (ret == -EIOCBQUEUED)
-		return;
+		return;			/* p may be gone */
+	msgc_uring_done(p->cmd, ret, issue_flags);
 	parked_free(p);
-	msgc_uring_done(cmd, ret, issue_flags);
 }
 
-/* Task work. If its thread ends it may be run by any other. */
+/* Task work. If its thread ends it may be run by any other; or its thread is to end, and cannot. */
 static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
 	struct parked *p = *parked_of(cmd);
@@ -183,7 +186,7 @@ static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	long ret;
 
 	has_heard(p);
-	if (msgc_uring_is_dead(issue_flags)) {
+	if (msgc_uring_is_dead(issue_flags) || fatal_signal_pending(current)) {
 		ret = p->look(ep, &p->waiter, -ECANCELED);
 		wake_up_all(&ep->wait);		/* others were not told of its call */
 	} else {
@@ -241,24 +244,33 @@ static int refuse_to_wait(const struct msgc_command *c, union msgc_hot *arg)
 		arg->recv.deadline = MSGC_NOW;
 		return 0;
 	case MSGC_CALL:
-		if (arg->call.flags & MSGC_RESUME)
-			arg->call.deadline = MSGC_NOW;
-		else if (!(arg->call.flags & MSGC_ASYNC))
+		if (!(arg->call.flags & MSGC_RESUME))
 			return -EOPNOTSUPP;
+		arg->call.deadline = MSGC_NOW;
 		return 0;
 	default:
 		return -EOPNOTSUPP;
 	}
 }
 
+static bool may_wait(const struct msgc_command *c, const union msgc_hot *arg)
+{
+	if (c->cmd == MSGC_CALL)
+		return !(arg->call.flags & MSGC_ASYNC);
+	if (c->cmd == MSGC_CLAIM)
+		return arg->claim.n;
+	return c->begin;
+}
+
 static long run(struct msgc_endpoint *ep, const struct msgc_command *c, struct io_uring_cmd *cmd,
 		union msgc_hot *arg, unsigned int issue_flags)
 {
+	bool waits = may_wait(c, arg);
 	long ret;
 
-	if (c->begin && MSGC_URING_PARKS)
+	if (waits && MSGC_URING_PARKS)
 		return begin(ep, c, cmd, arg, issue_flags);
-	if (c->begin && issue_flags & IO_URING_F_NONBLOCK) {
+	if (waits && issue_flags & IO_URING_F_NONBLOCK) {
 		ret = refuse_to_wait(c, arg);
 		if (ret)
 			return ret;
@@ -281,7 +293,7 @@ static long command(struct msgc_endpoint *ep, struct io_uring_cmd *cmd, unsigned
 
 	if (IS_ERR(c))
 		return PTR_ERR(c);
-	if (c->cmd == MSGC_DETACH)
+	if (c->cmd == MSGC_DETACH || issue_flags & IO_URING_F_IOPOLL)
 		return -EOPNOTSUPP;
 	if (ep->bound)
 		return -EPERM;

@@ -55,7 +55,6 @@ void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline)
 	w->deadline = deadline;
 	w->what = what;
 	w->events = 0;
-	w->rounds = 0;
 	w->replied = false;
 }
 

@@ -117,7 +117,7 @@ static void play_both(struct __test_metadata *_metadata, struct msgc_create how,
 	io_uring_queue_exit(&ring);
 }
 
-#define PLAY(how, script) play_both(_metadata, how, script, sizeof(script) / sizeof(script[0]))
+#define PLAY(how, script)	play_both(_metadata, how, script, ARRAY_SIZE(script))
 
 TEST(same_calls)
 {
@@ -275,16 +275,21 @@ FIXTURE_TEARDOWN(parked)
 }
 
 /* As the variant has it. */
-#define SEND(e, nr, arg, data)								\
+#define FILL(e, nr, arg, data)								\
 ({											\
 	struct io_uring_sqe *__sqe = fill(&self->ring, (e)->fd, nr, arg, data);	\
 											\
-	if (variant->files) {								\
+	if (variant->files && ((e) == &self->c || (e) == &self->s)) {			\
 		__sqe->fd = (e) == &self->s;						\
 		__sqe->flags |= IOSQE_FIXED_FILE;					\
 	}										\
 	if (variant->async)								\
 		__sqe->flags |= IOSQE_ASYNC;						\
+	__sqe;										\
+})
+#define SEND(e, nr, arg, data)								\
+({											\
+	FILL(e, nr, arg, data);								\
 	io_uring_submit(&self->ring);							\
 })
 #define CALL(n, f, until)								\
@@ -292,6 +297,9 @@ FIXTURE_TEARDOWN(parked)
 	     (&(struct msgc_call){ .slot = n, .flags = f, .deadline = until }), n)
 #define RECV(until, data)								\
 	SEND(&self->s, MSGC_RECV, (&(struct msgc_recv){ .deadline = until }), data)
+#define WAIT(e, what)									\
+	SEND(e, MSGC_WAIT,								\
+	     (&(struct msgc_wait){ .events = what, .kick = -1, .deadline = MSGC_FOREVER }), 0)
 #define REAP()		reap(&self->ring, SOON, NULL)
 #define NOTHING_COMES()	EXPECT_EQ(-ETIME, reap(&self->ring, QUIET, NULL))
 
@@ -325,7 +333,7 @@ TEST_F(parked, calls_out_of_order)
 			;
 		EXPECT_EQ(0, reply(&self->s, entry, 0, 0));
 		EXPECT_EQ(order[i], reap(&self->ring, SOON, &data));
-		EXPECT_EQ(order[i], data);
+		EXPECT_EQ(order[i], (int)data);
 	}
 }
 
@@ -370,9 +378,7 @@ TEST_F(parked, reply_recv)
 
 TEST_F(parked, wait)
 {
-	struct msgc_wait w = { .events = MSGC_IN, .kick = -1, .deadline = MSGC_FOREVER };
-
-	SEND(&self->s, MSGC_WAIT, &w, 0);
+	WAIT(&self->s, MSGC_IN);
 	NOTHING_COMES();
 	EXPECT_EQ(0, start(&self->c, 0, MSGC_FOREVER));
 	EXPECT_EQ(MSGC_IN, REAP());
@@ -387,7 +393,7 @@ TEST_F(parked, claim)
 
 	ASSERT_EQ(0, ep_receiver(&rx, chan));
 	ASSERT_EQ(0, ep_sender(&tx, chan));
-	issue(&self->ring, rx.fd, MSGC_CLAIM, &c, 0);
+	SEND(&rx, MSGC_CLAIM, &c, 0);
 	NOTHING_COMES();
 	EXPECT_EQ(-EBUSY, cmd(rx.fd, MSGC_CLAIM, &c));
 	tx_send(&tx, 1, "x", 1);
@@ -409,7 +415,7 @@ TEST_F(parked, wait_on_rings)
 	ASSERT_EQ(0, ep_sender(&tx, chan));
 	rx_sync(&rx);
 	for (int n = 0; n < 3; n++) {
-		ring_wait(&self->ring, &rx, MSGC_IN, MSGC_FOREVER, 0);
+		WAIT(&rx, MSGC_IN);
 		NOTHING_COMES();
 		tx_send(&tx, 1, "x", 1);
 		EXPECT_EQ(MSGC_IN, REAP());
@@ -418,7 +424,7 @@ TEST_F(parked, wait_on_rings)
 		tx_put(&tx, 0, "x", 1);
 		tx_publish(&tx);
 		WRITE_ONCE(tx_control(&tx)->need, tx.tail);
-		ring_wait(&self->ring, &tx, MSGC_OUT, MSGC_FOREVER, 0);
+		WAIT(&tx, MSGC_OUT);
 		NOTHING_COMES();
 		EXPECT_EQ(1, rx_drain(&rx, 0));
 		EXPECT_EQ(MSGC_OUT, REAP());
@@ -528,9 +534,14 @@ TEST_F(parked, closed_fd)
 	EXPECT_TRUE(until(!info(self->chan).receivers));
 }
 
-/* The ring's end ends the waits, not what they wait for. */
+/*
+ * The ring's end ends the waits, not what they wait for. (6.12 has a check, with lockdep only, that it
+ * fails itself if a deferring ring is closed by a thread that lives on.)
+ */
 TEST_F(parked, ring_closed)
 {
+	if (variant->setup & DEFERRED && !access("/proc/lockdep_stats", F_OK))
+		SKIP(return, "not with lockdep");
 	CALL(0, 0, MSGC_FOREVER);
 	RECV(MSGC_FOREVER, 0);
 	EXPECT_EQ(0, REAP());
@@ -567,22 +578,20 @@ TEST_F(parked, not_by_io_uring)
 /* So many may wait at an endpoint; then the rest still works. */
 TEST_F(parked, too_many)
 {
-	long busy = 0, ret;
+	long refused = 0, ret;
 
-	for (int i = 0; i < 1100; i++) {
-		struct msgc_wait w = { .events = MSGC_IN, .kick = -1, .deadline = MSGC_FOREVER };
-
-		SEND(&self->s, MSGC_WAIT, &w, 0);
-		if (i < 1024)
+	for (int i = 0; i < 200; i++) {
+		WAIT(&self->s, MSGC_IN);
+		if (i < 128)
 			continue;
 		ret = REAP();
-		EXPECT_EQ(-EBUSY, ret);
-		busy += ret == -EBUSY;
+		EXPECT_EQ(-EUSERS, ret);
+		refused += ret == -EUSERS;
 	}
-	EXPECT_EQ(1100 - 1024, busy);
+	EXPECT_EQ(200 - 128, refused);
 	NOTHING_COMES();
 	EXPECT_EQ(0, start(&self->c, 0, MSGC_FOREVER));
-	for (int i = 0; i < 1024; i++)
+	for (int i = 0; i < 128; i++)
 		ASSERT_EQ(MSGC_IN, REAP());
 }
 
@@ -697,16 +706,16 @@ TEST_F(parked, linked)
 	EXPECT_EQ(0, start(&self->c, 3, MSGC_FOREVER));
 	EXPECT_EQ(0, take(&self->s));
 	EXPECT_EQ(0, start(&self->c, 2, MSGC_FOREVER));
-	fill(&self->ring, self->s.fd, MSGC_RECV, &r, 1)->flags |= IOSQE_IO_LINK;
-	fill(&self->ring, self->c.fd, MSGC_INTERRUPT, &n, 2);
+	FILL(&self->s, MSGC_RECV, &r, 1)->flags |= IOSQE_IO_LINK;
+	FILL(&self->c, MSGC_INTERRUPT, &n, 2);
 	io_uring_submit(&self->ring);
 	EXPECT_EQ(1, REAP());
 	EXPECT_EQ(0, REAP());
 	EXPECT_EQ(-EINTR, wait_for(self->c.fd, MSGC_IN, MSGC_NOW));
 	/* an error does */
 	r.deadline = MSGC_NOW;
-	fill(&self->ring, self->s.fd, MSGC_RECV, &r, 1)->flags |= IOSQE_IO_LINK;
-	fill(&self->ring, self->c.fd, MSGC_INTERRUPT, &n, 2);
+	FILL(&self->s, MSGC_RECV, &r, 1)->flags |= IOSQE_IO_LINK;
+	FILL(&self->c, MSGC_INTERRUPT, &n, 2);
 	io_uring_submit(&self->ring);
 	EXPECT_EQ(-EAGAIN, REAP());
 	EXPECT_EQ(-ECANCELED, REAP());
@@ -728,7 +737,7 @@ TEST_F(parked, reply_linked_to_a_read)
 	sqe = io_uring_get_sqe(&self->ring);
 	io_uring_prep_read(sqe, file, seen_reply(&self->s, 0, 0), 4, 0);
 	sqe->flags |= IOSQE_IO_LINK;
-	fill(&self->ring, self->s.fd, MSGC_REPLY, &r, 1);
+	FILL(&self->s, MSGC_REPLY, &r, 1);
 	io_uring_submit(&self->ring);
 	EXPECT_EQ(4, REAP());
 	EXPECT_EQ(0, REAP());
@@ -757,25 +766,97 @@ TEST_F(parked, rings_of_two_threads)
 	pthread_join(w.thread, NULL);
 }
 
+/* Both of one thread, which looks at one of them only: a call may not wait for the other. */
 TEST_F(parked, two_rings_of_one_endpoint)
 {
 	struct io_uring other;
 
-	ASSERT_EQ(0, io_uring_queue_init(8, &other, 0));
+	ASSERT_EQ(0, io_uring_queue_init(8, &other, variant->setup));
 	RECV(MSGC_FOREVER, 0);
-	ring_recv(&other, &self->s, MSGC_FOREVER, 0);
 	NOTHING_COMES();
+	ring_recv(&other, &self->s, MSGC_FOREVER, 0);
+	EXPECT_EQ(-ETIME, reap(&other, QUIET, NULL));
 	EXPECT_EQ(0, start(&self->c, 0, MSGC_FOREVER));
+	if (variant->setup & DEFERRED)
+		EXPECT_LE(0, reap(&other, SOON, NULL));
 	EXPECT_EQ(0, start(&self->c, 1, MSGC_FOREVER));
 	EXPECT_LE(0, REAP());
-	EXPECT_LE(0, reap(&other, SOON, NULL));
-	/* one of them goes while it waits: the other gets what comes */
+	if (!(variant->setup & DEFERRED))
+		EXPECT_LE(0, reap(&other, SOON, NULL));
+	io_uring_queue_exit(&other);
+}
+
+/* One of them goes while it waits: the other gets what comes. */
+TEST_F(parked, one_of_two_rings_goes)
+{
+	struct io_uring other;
+
+	ASSERT_EQ(0, io_uring_queue_init(8, &other, 0));
 	ring_recv(&other, &self->s, MSGC_FOREVER, 0);
 	RECV(MSGC_FOREVER, 0);
 	NOTHING_COMES();
 	io_uring_queue_exit(&other);
 	EXPECT_EQ(0, start(&self->c, 2, MSGC_FOREVER));
 	EXPECT_LE(0, REAP());
+}
+
+/* It ends at once, in a worker, while the ring goes. */
+TEST_F(parked, workers_and_the_end_of_the_ring)
+{
+	if (!variant->async)
+		SKIP(return, "for workers");
+	for (int n = 0; n < 50; n++) {
+		EXPECT_EQ(0, start(&self->c, 0, MSGC_FOREVER));
+		for (int i = 0; i < 8; i++)
+			FILL(&self->s, MSGC_RECV,
+			     (&(struct msgc_recv){ .deadline = i % 2 ? MSGC_NOW : MSGC_FOREVER }),
+			     0);
+		io_uring_submit(&self->ring);
+		io_uring_queue_exit(&self->ring);
+		ASSERT_EQ(0, io_uring_queue_init(64, &self->ring, variant->setup));
+		/* whether one of them took it or not, it is still there for who asks */
+		while (says(&self->c, 0) == SAYS(QUEUED, NOTHING, 0) && take(&self->s) < 0)
+			usleep(1000);
+		EXPECT_EQ(0, reply(&self->s, 0, 0, 0));
+		EXPECT_EQ(0, resume(&self->c, 0, in_ms(SOON)));
+	}
+}
+
+/* A sender that publishes filler for ever does not keep the thread in the kernel. */
+TEST_F(parked, filler_only)
+{
+	int chan = create_private(CREATE(.delivery = MSGC_BALANCED, .ring_max = 65536));
+	struct msgc_claim c = { .n = 1, .deadline = MSGC_FOREVER };
+	struct msgc_record *rec;
+	struct ep tx, rx;
+	long ret = -ETIME;
+
+	ASSERT_EQ(0, ep_receiver(&rx, chan));
+	ASSERT_EQ(0, ep_sender(&tx, chan));
+	for (__u64 at = 0; at < tx.at.ring; at += MSGC_ALIGN) {
+		rec = (void *)(tx.area[MSGC_DATA] + at);
+		memset(rec, 0, sizeof(*rec));
+		rec->span_flags = 1 | MSGC_R_PAD;
+	}
+	SEND(&rx, MSGC_CLAIM, &c, 0);
+	for (int n = 0; n < 20000 && ret == -ETIME; n++) {
+		for (int i = 0; i < 64; i++) {
+			rec = (void *)(tx.area[MSGC_DATA] + (tx.tail & (tx.at.ring - 1)));
+			rec->check = (__u32)(tx.tail >> 5) ^ rec->span_flags;
+			tx.tail += MSGC_ALIGN;
+		}
+		if (tx_publish(&tx))
+			kick(tx.fd);
+		ret = reap(&self->ring, 0, NULL);
+	}
+	/* EPROTO: it was read while it was overwritten */
+	EXPECT_TRUE(ret == -ETIME || ret == -EINTR || ret == -EPROTO) { TH_LOG("%ld", ret); }
+	EXPECT_EQ(0, none(rx.fd, MSGC_INTERRUPT));
+	if (ret == -ETIME)
+		EXPECT_EQ(-EINTR, REAP());
+	ep_close(&tx);
+	ep_close(&rx);
+	close(chan);
 }
 
 TEST_F(parked, many_endpoints)
@@ -786,19 +867,21 @@ TEST_F(parked, many_endpoints)
 	struct ep s;
 	__u64 data;
 
+	if (variant->async)
+		SKIP(return, "in no order");
 	ASSERT_EQ(0, ep_attach(&s, chan, ATTACH(.role = MSGC_RECEIVER, .held = N)));
 	for (int i = 0; i < N; i++) {
 		struct msgc_call c = { .slot = i % 4, .deadline = MSGC_FOREVER };
 
 		ASSERT_EQ(0, ep_sender(&client[i], chan));
-		issue(&self->ring, client[i].fd, MSGC_CALL, &c, i);
+		SEND(&client[i], MSGC_CALL, &c, i);
 	}
 	for (int i = 0; i < N; i++)
 		ASSERT_EQ(i, receive(&s, in_ms(SOON)));
 	for (int i = N - 1; i >= 0; i--) {
 		EXPECT_EQ(0, reply(&s, i, 0, 0));
 		EXPECT_EQ(i % 4, reap(&self->ring, SOON, &data));
-		EXPECT_EQ(i, data);
+		EXPECT_EQ(i, (int)data);
 	}
 	for (int i = 0; i < N; i++)
 		ep_close(&client[i]);
@@ -820,7 +903,7 @@ TEST_F(parked, files_of_the_reply)
 			       ATTACH(.role = MSGC_SENDER, .flags = MSGC_TAKES_FILES)));
 	ASSERT_EQ(0, ep_receiver(&s, chan));
 	ASSERT_EQ(0, pipe(pfd));
-	issue(&self->ring, c.fd, MSGC_CALL, &call, 0);
+	SEND(&c, MSGC_CALL, &call, 0);
 	ASSERT_EQ(0, receive(&s, in_ms(SOON)));
 	answer(&s, 0)->nfds = 1;
 	answer(&s, 0)->fds[0] = pfd[1];
