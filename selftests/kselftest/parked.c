@@ -535,8 +535,8 @@ TEST_F(parked, closed_fd)
 }
 
 /*
- * The ring's end ends the waits, not what they wait for. (6.12 has a check, with lockdep only, that it
- * fails itself if a deferring ring is closed by a thread that lives on.)
+ * The ring's end ends the waits, not what they wait for. (6.12 has a check, with lockdep only, that
+ * it fails itself if a deferring ring is closed by a thread that lives on.)
  */
 TEST_F(parked, ring_closed)
 {
