@@ -31,6 +31,11 @@ echo "what it says" >"$dir/file"
 check open "$(cat "$dir/file")" "$("$dir/open" /example-open "$dir/file" 2>&1)"
 check 'open: not there' "open: $dir/none: No such file or directory" \
 	"$("$dir/open" /example-open "$dir/none" 2>&1)"
+check fanout "5 answered, 27 cancelled" "$("$dir/fanout" /example-fanout 5 2>&1)"
+says=$(cat "$dir/file")
+ip link set lo up 2>/dev/null
+check loop "$(printf 'by channel: %s\nby socket: %s\n' "$says" "$says" "$says" "$says")" \
+	"$("$dir/loop" /example-loop "$dir/file" 2>&1)"
 check usage 2 "$("$dir/ring" >/dev/null 2>&1; echo $?)"
 check missing "call: /nobody: timed out" "$("$dir/call" /nobody -c word 2>&1)"
 

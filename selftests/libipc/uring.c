@@ -543,6 +543,7 @@ static void claims(void)
 	CHECK_EQ(m[0].cookie, 3);
 	CHECK_EQ(ipc_release(receiver, m, 1), 0);
 	CHECK_EQ(ipc_recv(receiver, m, 4, IPC_NOW), -EAGAIN);
+	CHECK_EQ(ipc_drain(sender, IPC_NOW), 0);			/* nor held for ever */
 	tear_down_ring();
 }
 
