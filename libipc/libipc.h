@@ -620,7 +620,8 @@ int ipc_batch_way(const struct ipc_batch *b, int *why);
  * Add a call, as ipc_call() takes it: req->data is a reservation, used up unless it returns
  * -EAGAIN or -EPERM, or other memory, copied. No system call; it begins with the next
  * ipc_batch_submit() or ipc_batch_reap(). Calls of an endpoint begin in the order in which they
- * were added. deadline: of the call, not IPC_NOW.
+ * were added. deadline: of the call, not IPC_NOW. Files that travel with it must stay open until it
+ * has begun.
  *
  * -EAGAIN: the batch holds as many as it can, reap some; or a server is about to let go of the
  * slot that this call needs. -EBUSY: no free slot, as ipc_reserve(): reap, or release answers.

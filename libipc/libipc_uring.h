@@ -27,7 +27,8 @@
  * When a ring goes. Commands that wait end with it, the calls themselves go on. For each command
  * whose completion was not seen, or that was never submitted, decode -ECANCELED, after the ring was
  * closed: a call that goes on then is one for ipc_collect() or ipc_prep_resume(); the requests that
- * a server was given unseen, and the messages of a balanced receiver, ipc_recv() gives first.
+ * a server was given unseen, and the messages of a balanced receiver, ipc_recv() gives first. None
+ * is given twice: a completion that comes to light later is -EAGAIN.
  *
  * Results beside those of the verb in libipc.h: -ECANCELED: the ring goes. -EBUSY: more than 1,024
  * commands of this endpoint wait. -EPERM: a server attached with IPC_BOUND, whose thread alone may
@@ -35,10 +36,10 @@
  * -EINTR: ipc_interrupt(); signals do not end a command. -EACCES: a security module forbids it.
  *
  * Before Linux 6.7 (the module's FEATURES say so: `msgchan doctor`) commands do not wait. One that
- * would ends with -EAGAIN, a call with -EOPNOTSUPP, and nothing was done; poll the endpoint with
- * io_uring_prep_poll_add() instead, and use ipc_start(). With IOSQE_ASYNC they wait in a worker
- * thread, of which there are few (io_uring_register_iowq_max_workers()): as many that wait block
- * all others behind them. Use ipc_prep_reply() there, not ipc_prep_reply_recv().
+ * would ends with -EAGAIN, and a call or ipc_prep_reply_recv() always with -EOPNOTSUPP; nothing was
+ * done then. Poll the endpoint with io_uring_prep_poll_add() instead, use ipc_start() and
+ * ipc_prep_reply(). With IOSQE_ASYNC they do wait, in a worker thread, of which there are few
+ * (io_uring_register_iowq_max_workers()): as many that wait block all others behind them.
  *
  * Threads. As in libipc.h: one at a time for each endpoint; preparing and decoding are use, what
  * the kernel does with a command in between is not.
@@ -88,7 +89,7 @@ int ipc_cqe_claim(struct ipc_endpoint *ep, int32_t res);
 /*
  * Client: a call, as by ipc_call(), or a one-way message, as by ipc_send(). Both need a free slot
  * now. Returns its number, 0 to 63, which names the call until it has been decoded: keep it, in
- * user_data for instance.
+ * user_data for instance. Files that travel with it must stay open until then.
  *
  * -EAGAIN, -EBUSY: no free slot, as ipc_start(). -EINVAL, -EMSGSIZE: as ipc_call(). A reservation,
  * in req->data, is used up, but not if -ENOTTY or -EPERM.

@@ -178,6 +178,39 @@ static void round_trips(void)
 	tear_down();
 }
 
+/* By io_uring files come with answers, as they do with those of ipc_call(). */
+static void files(void)
+{
+	struct ipc_attach how = {
+		.size = sizeof(how), .role = IPC_SENDER, .flags = IPC_TAKES_FILES,
+	};
+	struct ipc_msg m;
+	struct ipc_done d;
+	int fd[2], got = -1;
+
+	set_up();
+	ipc_detach(client[0]);
+	MUST(ipc_attach(ch[0], &how, &client[0]));
+	CHECK_EQ(pipe(fd), 0);
+	CHECK_EQ(add(0, 1, LONG), 0);
+	CHECK_EQ(ipc_batch_submit(batch), 0);
+	m = take(0);
+	CHECK_EQ(ipc_set_fds(&m, &fd[1], 1), 0);
+	CHECK_EQ(ipc_reply(server[0], &m, 0, 0), 0);
+	d = reap();
+	if (way == IPC_BATCH_URING) {
+		CHECK_EQ(ipc_get_fds(client[0], &d.msg, &got, 1), 1);
+		CHECK_EQ(write(got, "x", 1), 1);
+		close(got);
+	} else {
+		CHECK_EQ(ipc_get_fds(client[0], &d.msg, &got, 1), -EMSGSIZE);
+	}
+	give_back(&d);
+	close(fd[0]);
+	close(fd[1]);
+	tear_down();
+}
+
 /* Who is answered first is told first, by whatever channel; each is told once. */
 static void any_order(void)
 {
@@ -766,6 +799,7 @@ static void by(uint32_t which)
 {
 	way = which;
 	RUN(round_trips);
+	RUN(files);
 	RUN(any_order);
 	RUN(waits);
 	RUN(again_and_again);

@@ -263,7 +263,55 @@ static void answer_and_next(void)
 	tear_down();
 }
 
+/* ---- commands that would wait, before 6.7 ---- */
+
+/* Nothing is done by halves. */
+static void do_not_wait(void)
+{
+	struct ipc_msg req = { .cookie = 1 }, m, rep;
+	int call;
+
+	set_up();
+	entry(1, ipc_prep_recv(get(), server, LONG));
+	submit(1);
+	CHECK_EQ(ipc_cqe_recv(server, result_of(1), &m), -EAGAIN);
+	call = ipc_prep_call(get(), client, &req, LONG);
+	entry(2, call);
+	submit(1);
+	CHECK_EQ(ipc_cqe_call(client, call, result_of(2), &rep), -EOPNOTSUPP);
+	CHECK_EQ(rep.outcome, IPC_NOT_EXECUTED);
+	CHECK_EQ(ipc_start(client, &req, LONG), 0);
+	entry(3, ipc_prep_resume(get(), client, call, LONG));
+	submit(1);
+	CHECK_EQ(ipc_cqe_call(client, call, result_of(3), &rep), -EAGAIN);
+	CHECK_EQ(rep.outcome, IPC_NONE);
+	CHECK_EQ(ipc_recv(server, &m, 1, LONG), 1);
+	entry(4, ipc_prep_reply_recv(get(), server, &m, 0, 0, LONG));
+	submit(1);
+	CHECK_EQ(ipc_cqe_reply_recv(server, &m, result_of(4), &rep), -EOPNOTSUPP);
+	CHECK(m.data);					/* it did not go out */
+	CHECK_EQ(ipc_reply(server, &m, 0, 3), 0);
+	CHECK_EQ(ipc_collect(client, &rep, 1, LONG), 1);
+	CHECK_EQ(rep.result, 3);
+	tear_down();
+}
+
 /* ---- commands that wait ---- */
+
+/* On every kernel a worker waits, if one is asked for. */
+static void in_a_worker(void)
+{
+	struct ipc_msg req = { .cookie = 1 }, m;
+
+	set_up();
+	entry(1, ipc_prep_recv(get(), server, LONG))->flags |= IOSQE_ASYNC;
+	submit(1);
+	CHECK(quiet());
+	CHECK_EQ(ipc_start(client, &req, LONG), 0);
+	CHECK_EQ(ipc_cqe_recv(server, result_of(1), &m), 1);
+	CHECK_EQ(m.cookie, 1);
+	tear_down();
+}
 
 static void round_trip(void)
 {
@@ -378,6 +426,7 @@ static void servers_wait(void)
 static void answer_and_nothing(void)
 {
 	struct ipc_msg req = { .cookie = 1 }, m, next_one;
+	int bad;
 
 	set_up();
 	CHECK_EQ(ipc_start(client, &req, LONG), 0);
@@ -392,6 +441,14 @@ static void answer_and_nothing(void)
 
 	CHECK_EQ(ipc_start(client, &req, LONG), 0);
 	CHECK_EQ(ipc_recv(server, &m, 1, LONG), 1);
+	bad = open("/dev/null", O_RDONLY);
+	CHECK_EQ(ipc_set_fds(&m, &bad, 1), 0);
+	close(bad);
+	entry(2, ipc_prep_reply_recv(get(), server, &m, 0, 7, LONG));
+	submit(1);
+	CHECK_EQ(ipc_cqe_reply_recv(server, &m, result_of(2), &next_one), -EBADF);
+	CHECK(m.data);					/* it did not go out */
+	CHECK_EQ(ipc_set_fds(&m, NULL, 0), 0);
 	next_one = m;
 	entry(2, ipc_prep_reply_recv(get(), server, &m, 0, 7, LONG));
 	CHECK_EQ(ipc_reply(server, &next_one, 0, 9), 0);	/* somebody was faster */
@@ -407,7 +464,7 @@ static void lost_ring(void)
 {
 	struct ipc_msg req = { .cookie = 4 }, m, rep;
 	struct io_uring_cqe *cqe;
-	int call;
+	int call, given;
 
 	set_up();
 	entry(1, ipc_prep_recv(get(), server, LONG));
@@ -415,11 +472,13 @@ static void lost_ring(void)
 	entry(2, call);
 	submit(2);
 	CHECK_EQ(io_uring_wait_cqe(&ring, &cqe), 0);		/* of RECV: not looked at */
+	given = cqe->res;
 	io_uring_queue_exit(&ring);
 	CHECK_EQ(ipc_recv(server, &m, 1, IPC_NOW), -EAGAIN);
 	CHECK_EQ(ipc_cqe_recv(server, -ECANCELED, &m), -ECANCELED);
 	CHECK_EQ(ipc_recv(server, &m, 1, IPC_NOW), 1);
 	CHECK_EQ(m.cookie, 4);
+	CHECK_EQ(ipc_cqe_recv(server, given, &rep), -EAGAIN);	/* seen after all: not twice */
 	CHECK_EQ(ipc_cqe_call(client, call, -ECANCELED, &rep), -ECANCELED);
 	CHECK_EQ(rep.outcome, IPC_NONE);
 	CHECK_EQ(ipc_reply(server, &m, 0, 6), 0);
@@ -435,15 +494,16 @@ static void lost_ring(void)
 
 static struct ipc_endpoint *sender, *receiver;
 
-static void set_up_ring(uint32_t delivery)
+static void set_up_ring(uint32_t delivery, uint32_t held)
 {
+	struct ipc_attach how = { .size = sizeof(how), .role = IPC_RECEIVER, .held = held };
 	struct ipc_options opt = {
 		.size = sizeof(opt), .mode = IPC_RING, .delivery = delivery,
 		.ring_max = 4096,
 	};
 
 	ch = channel(NULL, &opt);
-	receiver = attach(ch, IPC_RECEIVER);
+	MUST(ipc_attach(ch, &how, &receiver));
 	sender = attach(ch, IPC_SENDER);
 	MUST(io_uring_queue_init(16, &ring, 0));
 }
@@ -485,7 +545,7 @@ static void kicks(void)
 	pthread_t t;
 	int ret;
 
-	set_up_ring(IPC_EXCLUSIVE);
+	set_up_ring(IPC_EXCLUSIVE, 0);
 	CHECK_EQ(ipc_recv(receiver, &m, 1, MS(10)), -ETIMEDOUT);
 	t = thread(wait_for_one, NULL);
 	nap(200);
@@ -514,7 +574,7 @@ static void claims(void)
 	struct io_uring_sqe *sqe;
 	struct ipc_msg m[4];
 
-	set_up_ring(IPC_BALANCED);
+	set_up_ring(IPC_BALANCED, 0);
 	for (uint64_t n = 1; n <= 3; n++)
 		commit(n);
 	CHECK_EQ(ipc_publish(sender), 0);
@@ -548,11 +608,11 @@ static void claims(void)
 }
 
 /* Many times round the ring, so that each entry and each byte is released and used again. */
-static void claims_that_wait(void)
+static void claim_many(uint32_t held)
 {
 	struct ipc_msg m;
 
-	set_up_ring(IPC_BALANCED);
+	set_up_ring(IPC_BALANCED, held);
 	for (uint64_t n = 1; n <= 1000; n++) {
 		entry(n, ipc_prep_claim(get(), receiver, 1, LONG));
 		submit(1);
@@ -566,6 +626,12 @@ static void claims_that_wait(void)
 			break;
 	}
 	tear_down_ring();
+}
+
+static void claims_that_wait(void)
+{
+	claim_many(0);
+	claim_many(1);			/* the entry just released is given again */
 }
 
 /* ---- */
@@ -604,10 +670,13 @@ int main(void)
 		return tap_done();
 	}
 	RUN(at_once);
-	RUN(answer_and_next);
 	RUN(kicks);
 	RUN(claims);
+	RUN(in_a_worker);
+	if (!parks)
+		RUN(do_not_wait);
 	if (parks) {
+		RUN(answer_and_next);
 		RUN(round_trip);
 		RUN(how_calls_end);
 		RUN(servers_wait);
