@@ -780,8 +780,12 @@ static void gives_way(void)
 
 	CHECK_EQ(way_taken(&why), offered ? IPC_BATCH_POLL : IPC_BATCH_URING);
 	CHECK_EQ(why, offered);
-	CHECK_EQ(in_child(without_setup, NULL), 0);
-	CHECK_EQ(in_child(without_enter, NULL), 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) && errno == EFAULT) {
+		CHECK_EQ(in_child(without_setup, NULL), 0);
+		CHECK_EQ(in_child(without_enter, NULL), 0);
+	} else {
+		printf("# no seccomp filters in this kernel\n");
+	}
 	if (access(SYSCTL, W_OK))
 		return;
 	write_sysctl("2");

@@ -34,8 +34,13 @@ check 'open: not there' "open: $dir/none: No such file or directory" \
 check fanout "5 answered, 27 cancelled" "$("$dir/fanout" /example-fanout 5 2>&1)"
 says=$(cat "$dir/file")
 ip link set lo up 2>/dev/null
-check loop "$(printf 'by channel: %s\nby socket: %s\n' "$says" "$says" "$says" "$says")" \
-	"$("$dir/loop" /example-loop "$dir/file" 2>&1)"
+expected=$(printf 'by channel: %s\nby socket: %s\n' "$says" "$says" "$says" "$says")
+got=$([ -e /proc/net/tcp ] && "$dir/loop" /example-loop "$dir/file" 2>&1)
+case $got in
+'')		echo '# not run: loop, no TCP in this kernel' ;;
+*'not offered'*) echo '# not run: loop, no commands by io_uring in this module' ;;
+*)		check loop "$expected" "$got" ;;
+esac
 check usage 2 "$("$dir/ring" >/dev/null 2>&1; echo $?)"
 check missing "call: /nobody: timed out" "$("$dir/call" /nobody -c word 2>&1)"
 
