@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
  * Ask many, take the first answers: `fanout NAME K` starts 32 servers, each with a channel NAME.n
- * of its own, asks them all at once, and cancels what is left when K have answered. Servers of which
- * the number is below K are quick here; the others work until they see that nobody waits any more.
+ * of its own, asks them all at once, and cancels what is left when K have answered. Servers with a
+ * number below K are quick here; the others work until they see that nobody waits any more.
  *
  * All 32 calls are one batch: with io_uring that is one system call, and one for each wait.
  */
