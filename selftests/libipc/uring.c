@@ -646,29 +646,11 @@ static uint64_t features(void)
 	return f.features;
 }
 
-/* Does the module take commands by io_uring at all? */
-static bool takes(void)
-{
-	uint64_t tag;
-	int ret;
-
-	set_up();
-	entry(1, ipc_prep_cancel(get(), client, 1));
-	submit(1);
-	ret = next(&tag, 20000);
-	tear_down();
-	return ret == -ENOENT;
-}
-
 int main(void)
 {
 	parks = features() & MSGC_F_URING;
 	RUN(entries);
 	RUN(refused);
-	if (!takes()) {
-		printf("# this module takes no commands by io_uring\n");
-		return tap_done();
-	}
 	RUN(at_once);
 	RUN(kicks);
 	RUN(claims);
