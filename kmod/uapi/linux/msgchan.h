@@ -53,7 +53,7 @@
 #define MSGC_GEN(id)	((id) >> 12)
 
 /* Bits of msgc_features.features: what this kernel offers beyond the base. */
-#define MSGC_F_URING	(1ULL << 0)	/* waiting commands may be parked by io_uring (later) */
+#define MSGC_F_URING	(1ULL << 0)	/* commands that wait may be given by io_uring */
 #define MSGC_F_SEAL	(1ULL << 1)	/* sealed payloads (later) */
 
 /* Mode of a channel. */
@@ -321,7 +321,27 @@ struct msgc_attach {
 	struct msgc_area area[MSGC_AREAS];
 };
 
-/* ---- hot commands: 16 bytes. Result: the ioctl's value ---- */
+/*
+ * ---- hot commands: 16 bytes. Result: the ioctl's value ----
+ *
+ * By io_uring: IORING_OP_URING_CMD on an endpoint fd, also a registered one; cmd_op is the ioctl's
+ * number, the 16 bytes stand in the SQE's `cmd`, and cqe.res is the result, as by ioctl. Links go
+ * on after any result that is no error. Nothing is written back, and no signal ends or restarts
+ * anything. Refused: DETACH, and rings with IOPOLL (EOPNOTSUPP); RECV, REPLY and REPLY_RECV of a
+ * BOUND server, and rings of other processes than the one that attached (EPERM).
+ *
+ * With MSGC_F_URING a command that has to wait is parked: its thread goes on. It is ended by what
+ * it waits for, its deadline, INTERRUPT (one of those parked), DETACH or EVICT, and with ECANCELED
+ * by the end of its thread or ring, but not by IORING_OP_ASYNC_CANCEL or a linked timeout. A call
+ * of which that becomes true goes on: RESUME, or CANCEL. ECANCELED does not tell whether a command
+ * was begun: a line of the inbox does. EUSERS: 128 commands of this endpoint are parked. CLAIM
+ * also ends with EINTR where it has found nothing but PADs for long. Files are installed before
+ * the completion. A parked command keeps the endpoint's file open.
+ *
+ * Without MSGC_F_URING (before 6.7): what would have to wait fails, RECV, WAIT, CLAIM and RESUME
+ * with EAGAIN, CALL without ASYNC and REPLY_RECV with EOPNOTSUPP, unless it was sent to a worker
+ * thread (IOSQE_ASYNC), where it blocks.
+ */
 
 /*
  * Files go with a request, at CALL, and with an answer, at REPLY: those that msgc_request and
