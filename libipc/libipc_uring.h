@@ -30,8 +30,8 @@
  * a server was given unseen, and the messages of a balanced receiver, ipc_recv() gives first. None
  * is given twice: a completion that comes to light later is -EAGAIN.
  *
- * Results beside those of the verb in libipc.h: -ECANCELED: the ring goes. -EBUSY: more than 1,024
- * commands of this endpoint wait. -EPERM: a server attached with IPC_BOUND, whose thread alone may
+ * Results beside those of the verb in libipc.h: -ECANCELED: the ring goes. -EUSERS: 128 commands of
+ * this endpoint wait already. -EPERM: a server attached with IPC_BOUND, whose thread alone may
  * serve; or the ring belongs to another process than the endpoint. -ESHUTDOWN: the endpoint died.
  * -EINTR: ipc_interrupt(); signals do not end a command. -EACCES: a security module forbids it.
  *

@@ -163,6 +163,8 @@ void case_handover(void);
 void case_fanin(void);
 void case_balanced(void);
 void case_calls(void);
+void case_batch(void);
+void case_fanout(void);
 void case_memory(void);
 
 #endif

@@ -33,6 +33,8 @@ static const struct {
 	{ "fanin", case_fanin },
 	{ "balanced", case_balanced },
 	{ "calls", case_calls },
+	{ "batch", case_batch },
+	{ "fanout", case_fanout },
 	{ "memory", case_memory },
 };
 

@@ -52,6 +52,7 @@ def print:
 .environment as $env | .records as $r
 | ("msgchan-ring") as $ring | ("msgchan-ring-polled") as $polled
 | ("msgchan-rendezvous") as $call
+| ("msgchan-uring") as $uring
 | def stream($t; $size; $batch): two("stream"; $size; $batch; $t; "msgs_per_s");
   def rtt($t): two("rtt"; 64; 1; $t; "ns_p50");
   [
@@ -91,6 +92,21 @@ def print:
 		figure($r; one("rtt"; 64; 1; $call; "syscalls")); "<="; 2),
 	line("context switches of it, on one CPU";
 		figure($r; one("rtt"; 64; 1; $call; "switches")); "<="; 2.01),
+	line("a call in a batch of 32, io_uring, one CPU, instructions: by ioctl";
+		ratio($r; one("batch"; 64; 32; $uring; "instructions");
+			one("batch"; 64; 1; $call; "instructions")); "<="; 0.45),
+	line("  seqpacket by io_uring in batches of 32 : this";
+		ratio($r; one("batch"; 64; 32; "io-uring-unix"; "instructions");
+			one("batch"; 64; 32; $uring; "instructions")); ">="; 3),
+	line("  system calls, one CPU: by ioctl";
+		ratio($r; one("batch"; 64; 32; $uring; "syscalls");
+			one("batch"; 64; 1; $call; "syscalls")); "<="; 0.0625),
+	line("asking 32 servers, one CPU, instructions: one after the other : as a batch";
+		ratio($r; one("fanout"; 64; 1; $call; "instructions");
+			one("fanout"; 64; 32; $uring; "instructions")); ">="; 1.2),
+	line("  each sleeping 1 ms, time: one after the other : as a batch";
+		ratio($r; one("fanout-1ms"; 64; 1; $call; "ns_p50");
+			one("fanout-1ms"; 64; 32; $uring; "ns_p50")); ">="; 10),
 	line("system calls per message, ring polled, one way, batches of 32";
 		figure($r; two("stream"; 64; 32; $polled; "syscalls")); "<="; 0),
 	line("system calls per round trip, ring polled";
