@@ -425,7 +425,6 @@ long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_
 long msgc_recv_look(struct msgc_endpoint *server, struct msgc_waiter *w, int why)
 {
 	struct msgc_files *files = NULL;
-	bool replied = w->replied;
 	long ret;
 
 	if (comes_first(why))
@@ -437,7 +436,7 @@ long msgc_recv_look(struct msgc_endpoint *server, struct msgc_waiter *w, int why
 	spin_unlock(&server->ch->lock);
 	if (unlikely(files))
 		msgc_files_receive(server, ret, files);
-	return replied && ret == -EBUSY ? -EAGAIN : ret;
+	return ret;
 }
 
 static struct msgc_txn *held_call_locked(const struct msgc_endpoint *server, u64 id)

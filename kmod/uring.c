@@ -153,6 +153,7 @@ static bool claim(struct parked *p)
 static long look(struct parked *p)
 {
 	struct msgc_endpoint *ep = p->ep;
+	bool replied = p->waiter.replied;
 	long ret = p->look(ep, &p->waiter, 0);
 
 	while (ret == -EAGAIN) {
@@ -162,7 +163,8 @@ static long look(struct parked *p)
 		if (why)
 			break;
 	}
-	return ret;
+	/* as of msgc_reply_recv() */
+	return replied && ret == -EBUSY ? -EAGAIN : ret;
 }
 
 /*

@@ -376,6 +376,34 @@ TEST_F(parked, reply_recv)
 	EXPECT_EQ(1, held(&self->s, 0)->slot);
 }
 
+/*
+ * Its reply went out, and its call came, but another thread took that and with it the last entry:
+ * it has to end, and not with EBUSY.
+ */
+TEST_F(parked, reply_recv_but_full)
+{
+	int chan = create_private(CREATE_CALL());
+	struct msgc_reply r = { .len = 0 };
+	struct ep c, s;
+
+	if (!(variant->setup & DEFERRED))
+		SKIP(return, "it would take the call at once");
+	ASSERT_EQ(0, ep_sender(&c, chan));
+	ASSERT_EQ(0, ep_attach(&s, chan, ATTACH(.role = MSGC_RECEIVER, .held = 1)));
+	WRITE_ONCE(ep_own(&s)->deadline, MSGC_FOREVER);
+	EXPECT_EQ(0, start(&c, 0, MSGC_FOREVER));
+	ASSERT_EQ(0, take(&s));
+	r.call = held(&s, 0)->call;
+	SEND(&s, MSGC_REPLY_RECV, &r, 0);
+	NOTHING_COMES();
+	EXPECT_EQ(0, start(&c, 1, MSGC_FOREVER));
+	ASSERT_EQ(0, take(&s));
+	EXPECT_EQ(-EAGAIN, REAP());
+	ep_close(&c);
+	ep_close(&s);
+	close(chan);
+}
+
 TEST_F(parked, wait)
 {
 	WAIT(&self->s, MSGC_IN);
