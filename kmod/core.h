@@ -132,7 +132,7 @@ struct msgc_loan {
 struct msgc_lent {
 	u8 cap;				/* the most; fixed at CREATE */
 	struct msgc_loan queue;		/* by the most urgent of the waiting calls */
-	bool stale;			/* calls were given up since it was shared out */
+	bool stale;			/* calls were given up, or a server died, since */
 	bool unsettled;			/* perhaps not all is seen to; read without the lock */
 	struct list_head waiting;	/* threads in RECV */
 	struct list_head taken;		/* held calls, in the order of taking */

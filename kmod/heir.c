@@ -126,43 +126,47 @@ static unsigned int boosted_policy(const struct msgc_heir *h)
 	return is_rt(h->own_policy) ? h->own_policy : SCHED_FIFO;
 }
 
+struct urgency {
+	unsigned int policy, prio;
+	bool reset;
+};
+
+/* As one: under the lock that the scheduler holds while it changes them. */
+static struct urgency urgency_of(struct task_struct *task)
+{
+	struct urgency u;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&task->pi_lock, flags);
+	u = (struct urgency){ task->policy, task->rt_priority, task->sched_reset_on_fork };
+	raw_spin_unlock_irqrestore(&task->pi_lock, flags);
+	return u;
+}
+
 /*
  * Is it as we left it? Others than the privileged cannot clear the flag, but anybody may lower his
  * own real-time priority: what nobody but us has allowed him he does not keep.
  */
 static bool is_ours(const struct msgc_heir *h)
 {
-	struct task_struct *task = h->task;
-	unsigned int policy = READ_ONCE(task->policy), prio = READ_ONCE(task->rt_priority);
+	struct urgency u = urgency_of(h->task);
 
-	if (!task->sched_reset_on_fork)
+	if (!u.reset)
 		return false;
-	if (policy == boosted_policy(h) && prio == h->boost)
+	if (u.policy == boosted_policy(h) && u.prio == h->boost)
 		return true;
-	return is_rt(policy) && prio <= h->boost && prio > h->own_prio &&
-	       prio > task_rlimit(task, RLIMIT_RTPRIO);
+	return is_rt(u.policy) && u.prio <= h->boost && u.prio > h->own_prio &&
+	       u.prio > task_rlimit(h->task, RLIMIT_RTPRIO);
 }
 
-/*
- * Somebody may be changing both at this moment, under a spinlock of the scheduler's: so not for
- * long.
- */
 static void remember(struct msgc_heir *h)
 {
-	const struct task_struct *task = h->task;
-	unsigned int policy, prio;
+	struct urgency u = urgency_of(h->task);
 
-	for (;;) {
-		policy = READ_ONCE(task->policy);
-		prio = READ_ONCE(task->rt_priority);
-		if (is_rt(policy) == !!prio && policy == READ_ONCE(task->policy))
-			break;
-		cpu_relax();
-	}
-	h->own_policy = policy;
-	WRITE_ONCE(h->own_prio, prio);
-	h->own_reset = task->sched_reset_on_fork;
-	h->own_slack = task->timer_slack_ns;
+	h->own_policy = u.policy;
+	WRITE_ONCE(h->own_prio, u.prio);
+	h->own_reset = u.reset;
+	h->own_slack = h->task->timer_slack_ns;
 }
 
 /* This and restore(): true if the scheduler refuses it for the moment. */
@@ -285,7 +289,7 @@ u8 __msgc_inherit_own(u8 prio)
 	if (!h)
 		return prio;
 	rt_mutex_lock(&h->lock);
-	if (h->boost)
+	if (h->boost && is_ours(h))
 		prio = h->own_prio;
 	else if (READ_ONCE(current->policy) != SCHED_DEADLINE)
 		prio = READ_ONCE(current->rt_priority);
@@ -325,8 +329,8 @@ static u8 recount(struct msgc_tally *tally, u8 old, u8 new)
 }
 
 /*
- * What one reason lends changes. `mine`: this is a command that ends with msgc_inherit_settle(), so
- * that the calling thread can lower itself.
+ * What one reason lends changes. `mine`: msgc_inherit_settle() follows, which sees to those that
+ * became more urgent, and to the calling thread last. All others are left to the work item.
  */
 void msgc_heir_lend(struct msgc_heir *h, struct msgc_loan *lent, struct msgc_loan loan, bool mine)
 {
@@ -343,7 +347,7 @@ void msgc_heir_lend(struct msgc_heir *h, struct msgc_loan *lent, struct msgc_loa
 	WRITE_ONCE(h->wanted, wanted);
 	WRITE_ONCE(h->may_pass, may_pass);
 	smp_mb();	/* pairs with the one in msgc_heir_apply(): msgc_heir_settled() follows */
-	if (lowered && !(mine && h->task == current))
+	if (!mine || (lowered && h->task != current))
 		later_locked(h);
 	spin_unlock(&msgc_heirs_lock);
 }

@@ -33,8 +33,8 @@ struct msgc_heir {
 	u8 may_pass;			/* the greatest that may be lent further */
 	struct list_head todo;
 	struct msgc_txn *call;		/* in INHERIT channels: that it sleeps for; see pass_on() */
-	u32 sleeps;			/* so often it began to */
-	u8 passed;			/* to `call`, and that channel was seen to */
+	u32 passing;			/* counts: a sleep begins, what it passes on is looked at */
+	u8 passed;			/* to `call`, and that channel was seen to since */
 
 	/* one at a time asks the scheduler; it lends its priority to who has it, as we do */
 	struct rt_mutex lock;

@@ -50,6 +50,19 @@ static struct msgc_loan of_call(const struct msgc_txn *txn)
 	return (struct msgc_loan){ .prio = prio, .further = prio };
 }
 
+/* In all, to the thread that took it; the queue has been looked at. */
+static struct msgc_loan of_taken(const struct msgc_txn *txn)
+{
+	struct msgc_loan loan = of_call(txn), queue = txn->client->ch->lent.queue;
+
+	if (!txn->shares)
+		return loan;
+	return (struct msgc_loan){
+		.prio = max(loan.prio, queue.prio),
+		.further = max(loan.further, queue.further),
+	};
+}
+
 /* Those to which something was passed on come before any that is as urgent by itself. */
 static struct msgc_loan of_queue(const struct msgc_channel *ch)
 {
@@ -66,14 +79,6 @@ static struct msgc_loan of_queue(const struct msgc_channel *ch)
 			break;
 	}
 	return loan;
-}
-
-static struct msgc_loan greater(struct msgc_loan a, struct msgc_loan b)
-{
-	return (struct msgc_loan){
-		.prio = max(a.prio, b.prio),
-		.further = max(a.further, b.further),
-	};
 }
 
 /* `further`: also what it passes on. */
@@ -119,23 +124,22 @@ static void share_out(struct msgc_channel *ch, bool mine)
 		return;
 	lent->queue = loan;
 	first = list_first_entry_or_null(&lent->waiting, struct msgc_heir, waits);
-	if (first) {
+	if (first)
 		msgc_heir_lend(first, &first->lent, loan, mine);
-		loan = nothing;
-	}
 	list_for_each_entry(txn, &lent->taken, lends) {
 		if (n++ == MOST)
 			break;
-		msgc_heir_lend(txn->heir, &txn->lent, greater(of_call(txn), loan), mine);
+		txn->shares = !first;
+		msgc_heir_lend(txn->heir, &txn->lent, of_taken(txn), mine);
 	}
 	WRITE_ONCE(lent->unsettled, unsettled(ch, true, NULL));
 }
 
 /*
- * It is lent what others were lent until now, and those may be lowered before it comes to the end
- * of its command: it is to be raised first.
+ * Left to the work item, too: what it is lent others were lent until now, and those may be lowered
+ * before the calling thread comes to the end of its command; or nobody else looks at this one.
  */
-static void lend_instead(struct msgc_heir *h, struct msgc_loan *lent, struct msgc_loan loan)
+static void lend_surely(struct msgc_heir *h, struct msgc_loan *lent, struct msgc_loan loan)
 {
 	msgc_heir_lend(h, lent, loan, true);
 	if (!msgc_heir_settled(h))
@@ -152,6 +156,18 @@ static void stop_waiting(struct msgc_heir *h)
 	msgc_heir_put(h);
 }
 
+/*
+ * A command ends with msgc_inherit_settle(). Of the calls that a server held when it died, which
+ * may be many, msgc_inherit_all_gave_up() sees to all at once.
+ */
+static void call_changed(struct msgc_channel *ch, bool by_death)
+{
+	if (by_death)
+		ch->lent.stale = true;
+	else
+		share_out(ch, true);
+}
+
 /* Somebody has to see when it is overdue, though its caller may have ceased to wait. */
 void __msgc_inherit_queued(struct msgc_txn *txn)
 {
@@ -159,7 +175,7 @@ void __msgc_inherit_queued(struct msgc_txn *txn)
 
 	if (capped(ch, txn->base) && txn->deadline != MSGC_FOREVER)
 		msgc_timer_arm(txn->client, txn->deadline);
-	share_out(ch, true);
+	call_changed(ch, txn->attempts);
 }
 
 /*
@@ -174,8 +190,9 @@ void __msgc_inherit_taken(struct msgc_txn *txn)
 
 	if (h) {
 		txn->heir = h;
+		txn->shares = false;
 		list_add_tail(&txn->lends, &ch->lent.taken);
-		lend_instead(h, &txn->lent, of_call(txn));
+		lend_surely(h, &txn->lent, of_call(txn));
 		stop_waiting(h);
 	}
 	share_out(ch, true);
@@ -191,18 +208,18 @@ void __msgc_inherit_untaken(struct msgc_txn *txn)
 		txn->heir = NULL;
 		msgc_heir_put(h);
 	}
-	share_out(txn->client->ch, true);
+	call_changed(txn->client->ch, txn->server->dead);
 }
 
-/* In any context: what it lent is taken back by the work item. */
+/* In any context: what it lent for itself is taken back by the work item. */
 void __msgc_inherit_gave_up(struct msgc_txn *txn)
 {
 	if (txn->heir)
-		msgc_heir_lend(txn->heir, &txn->lent, nothing, false);
+		msgc_heir_lend(txn->heir, &txn->lent, of_taken(txn), false);
 	txn->client->ch->lent.stale = true;
 }
 
-/* Once for all that has been given up. */
+/* Once for all that has been given up, or was held by a server that died. */
 void __msgc_inherit_all_gave_up(struct msgc_channel *ch)
 {
 	if (ch->lent.stale)
@@ -230,7 +247,7 @@ static struct msgc_heir *next_unsettled(struct msgc_channel *ch, bool further)
 }
 
 /* Its heir may be beyond those that others look at. */
-static void set_call_prio_locked(struct msgc_txn *txn, u8 prio)
+static void set_call_prio_locked(struct msgc_txn *txn, u8 prio, bool mine)
 {
 	struct msgc_channel *ch = txn->client->ch;
 
@@ -242,18 +259,16 @@ static void set_call_prio_locked(struct msgc_txn *txn, u8 prio)
 	else
 		txn->prio = prio;
 	if (txn->heir) {
-		msgc_heir_lend(txn->heir, &txn->lent, of_call(txn), false);
-		if (!msgc_heir_settled(txn->heir))
-			msgc_heir_later(txn->heir);
+		lend_surely(txn->heir, &txn->lent, of_taken(txn));
 		WRITE_ONCE(ch->lent.unsettled, true);	/* also if the queue lends nothing */
 	}
-	share_out(ch, false);
+	share_out(ch, mine);
 }
 
 /* What an heir has passed on, and when. */
 struct passed {
 	struct msgc_endpoint *ep;	/* of the call that it sleeps for; referenced */
-	u32 sleeps;
+	u32 passing;
 	u8 prio;
 };
 
@@ -286,10 +301,10 @@ static bool pass_on(struct msgc_heir *h, struct passed *passed)
 	spin_lock(&msgc_heirs_lock);
 	txn = h->call;
 	sleeps = txn && txn->client == ep;	/* and on until channel->lock is dropped */
-	*passed = (struct passed){ ep, h->sleeps, msgc_heir_passes(h) };
+	*passed = (struct passed){ ep, ++h->passing, msgc_heir_passes(h) };
 	spin_unlock(&msgc_heirs_lock);
 	if (sleeps)
-		set_call_prio_locked(txn, max(txn->base, passed->prio));
+		set_call_prio_locked(txn, max(txn->base, passed->prio), true);
 	spin_unlock(&ep->ch->lock);
 	if (!sleeps)
 		msgc_endpoint_put(ep);
@@ -314,7 +329,10 @@ static void settle_others(struct msgc_channel *ch, bool further)
 	}
 }
 
-/* Only then it counts as done: who passed something on may never come to the rest. */
+/*
+ * Only then it counts as done: who passed something on may never come to the rest; and not if
+ * somebody else has passed on something since, which may be less, or more.
+ */
 static void settle_call(struct msgc_heir *h)
 {
 	struct passed passed;
@@ -323,7 +341,7 @@ static void settle_call(struct msgc_heir *h)
 		return;
 	settle_others(passed.ep->ch, false);
 	spin_lock(&msgc_heirs_lock);
-	if (h->sleeps == passed.sleeps)
+	if (h->passing == passed.passing)
 		WRITE_ONCE(h->passed, passed.prio);
 	spin_unlock(&msgc_heirs_lock);
 	msgc_endpoint_put(passed.ep);
@@ -364,7 +382,7 @@ void __msgc_inherit_begin(struct msgc_endpoint *server)
 		}
 		list_add_tail(&h->waits, &ch->lent.waiting);	/* with the reference */
 		if (list_is_first(&h->waits, &ch->lent.waiting))
-			lend_instead(h, &h->lent, of_queue(ch));
+			lend_surely(h, &h->lent, of_queue(ch));
 		share_out(ch, true);
 		spin_unlock(&ch->lock);
 	}
@@ -396,7 +414,7 @@ void __msgc_inherit_sleep(struct msgc_txn *txn)
 	if (!h)
 		return;
 	spin_lock(&msgc_heirs_lock);
-	h->sleeps++;
+	h->passing++;
 	WRITE_ONCE(h->passed, 0);
 	WRITE_ONCE(h->call, txn);
 	spin_unlock(&msgc_heirs_lock);
@@ -416,7 +434,7 @@ void __msgc_inherit_woken(struct msgc_txn *txn)
 	spin_lock(&msgc_heirs_lock);
 	WRITE_ONCE(h->call, NULL);
 	spin_unlock(&msgc_heirs_lock);
-	set_call_prio_locked(txn, txn->base);
+	set_call_prio_locked(txn, txn->base, false);
 	msgc_heir_put(h);
 }
 

@@ -452,6 +452,8 @@ static void server_died_locked(struct msgc_txn *txn)
 		untake_locked(txn);
 		txn->attempts++;
 		ch->redelivered++;
+		if (txn->outcome)
+			txn->prio = txn->base;	/* nobody waits for it any more */
 		msgc_txn_enqueue(txn);
 		msgc_txn_publish(txn);
 		return;

@@ -129,6 +129,69 @@ TEST_F(inherit, until_the_deadline)
 	EXPECT_TRUE(is(self->w.tid, self->own));
 }
 
+/* Client 0's calls are all to be given up at the same time; the first of them has been taken. */
+static bool begin_overdue(struct worker *w, const struct ep *c, const struct ep *s, unsigned int ms)
+{
+	__u64 deadline = in_ms(ms);
+	bool ok = !start(c, 0, deadline) && !recv_now(w, s);
+
+	for (int n = 1; n < 64; n++)
+		ok = ok && !start(c, n, deadline);
+	return ok;
+}
+
+/* The other CPU: whoever is woken there begins at once. */
+static void *keep_awake(void *over)
+{
+	be(AS(.policy = SCHED_IDLE));
+	while (!*(volatile bool *)over)
+		;
+	return NULL;
+}
+
+/*
+ * A call that is given up lends nothing any more; what the queue lends to the same thread stays,
+ * while all the others are given up, too, and whoever sees to that has no end of a command to come.
+ */
+TEST_F(inherit, until_the_deadline_but_for_the_queue)
+{
+	int chan = create_private(CREATE_CALL(.slots = 64, .flags = MSGC_INHERIT));
+	volatile bool over = false;
+	struct ep c[2], s;
+	unsigned int ms = 8;
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, keep_awake, (void *)&over);
+	ASSERT_EQ(0, ep_sender(&c[0], chan));
+	ASSERT_EQ(0, ep_sender(&c[1], chan));
+	ASSERT_EQ(0, ep_receiver(&s, chan));
+	for (int n = 0; n < 40; n++) {
+		struct pollfd poller = { .fd = c[0].fd, .events = POLLIN };
+
+		if (!begin_overdue(&self->w, &c[0], &s, ms)) {
+			ms *= 2;	/* a slow machine */
+			ASSERT_LT(ms, 10000);
+			continue;
+		}
+		ASSERT_EQ(0, start_as(&c[1], 0, FIFO(30)));
+		while (says(&c[0], 63) == SAYS(QUEUED, NOTHING, 0))
+			poll(&poller, 1, 0);
+		for (int i = 0; i < 5; i++) {
+			EXPECT_TRUE(is(self->w.tid, BOOSTED(30))) { TH_LOG("round %d", n); }
+			usleep(200);
+		}
+		EXPECT_EQ(0, cancel(&c[1], 0, 0));
+		EXPECT_EQ(0, answer_now(&self->w, &s, 0, 0));
+		EXPECT_TRUE(is(self->w.tid, self->own));
+	}
+	over = true;
+	pthread_join(thread, NULL);
+	ep_close(&c[0]);
+	ep_close(&c[1]);
+	ep_close(&s);
+	close(chan);
+}
+
 /* One whose caller ceased to wait before he began to. */
 TEST_F(inherit, until_the_deadline_left_alone)
 {
@@ -339,6 +402,32 @@ TEST_F(inherit, changed_by_others)
 		EXPECT_TRUE(is(self->w.tid, theirs[n])) { TH_LOG("%zu, back", n); }
 		ASSERT_TRUE(become_so(self->w.tid, self->own));
 	}
+}
+
+/* Before that was noticed. */
+TEST_F(inherit, calls_as_it_was_changed)
+{
+	const struct urgency theirs[] = { FIFO(7), RR(20), FIFO(60), OTHER(0) };
+	int chan = create_private(CREATE_CALL(.flags = MSGC_INHERIT));
+	struct ep c, s;
+
+	ASSERT_EQ(0, ep_sender(&c, chan));
+	ASSERT_EQ(0, ep_receiver(&s, chan));
+	for (size_t n = 0; n < 4; n++) {
+		struct msgc_call arg = { .flags = MSGC_ASYNC, .deadline = MSGC_FOREVER };
+
+		TAKES(0, 80);
+		ASSERT_TRUE(become_so(self->w.tid, theirs[n]));
+		ASSERT_EQ(0, run(&self->w, c.fd, MSGC_CALL, &arg));
+		ASSERT_EQ(0, take(&s));
+		EXPECT_EQ((__s32)theirs[n].prio, held(&s, 0)->prio);
+		EXPECT_EQ(0, reply(&s, 0, 0, 0));
+		EXPECT_EQ(0, answer_now(&self->w, &self->s, 0, 0));
+		ASSERT_TRUE(become_so(self->w.tid, self->own));
+	}
+	ep_close(&c);
+	ep_close(&s);
+	close(chan);
 }
 
 TEST_F(inherit, nice_set_meanwhile)
@@ -593,6 +682,67 @@ TEST_F(inherit, nested_for_another)
 		ASSERT_TRUE(is(o.w.tid, low)) { TH_LOG("round %d", n); }
 		arg = (struct msgc_call){ .flags = MSGC_RESUME, .deadline = MSGC_FOREVER };
 	}
+	chain_stop(&o);
+}
+
+/*
+ * It passes on what it is lent by the first channel. That is the same as what it is lent by the
+ * second one, which lends only what was passed on there: no reason to keep passing it on.
+ */
+TEST_F(inherit, nested_while_lent_elsewhere)
+{
+	struct msgc_call arg = { .deadline = MSGC_FOREVER };
+	struct msgc_call arg2 = { .slot = 1, .deadline = MSGC_FOREVER };
+	const struct urgency low = self->own.prio ? BOOSTED(self->own.prio) : OTHER(0);
+	struct chain o, o2;
+
+	ASSERT_TRUE(chain_start(&o));
+	ASSERT_TRUE(chain_start(&o2));
+	ASSERT_EQ(0, start(&o2.c, 0, MSGC_FOREVER));
+	ASSERT_EQ(0, recv_now(&self->w, &o2.s));
+	TAKES(0, 20);
+	ASSERT_EQ(0, start_as(&self->c, 1, FIFO(20)));
+	ASSERT_EQ(1, recv_now(&self->w2, &self->s));
+	begin(&self->w2, o2.c.fd, MSGC_CALL, &arg2);
+	ASSERT_TRUE(asleep(getpid(), self->w2.tid));
+	begin(&self->w, o.c.fd, MSGC_CALL, &arg);
+	ASSERT_TRUE(asleep(getpid(), self->w.tid));
+	ASSERT_EQ(0, recv_now(&o.w, &o.s));
+	EXPECT_TRUE(is(o.w.tid, BOOSTED(20)));
+	EXPECT_EQ(0, reply(&self->s, 0, 0, 0));
+	EXPECT_TRUE(is(self->w.tid, BOOSTED(20)));
+	EXPECT_TRUE(until(is(o.w.tid, low)));
+	EXPECT_EQ(0, cancel(&o.c, 0, 0));
+	EXPECT_EQ(0, end(&self->w));
+	EXPECT_EQ(0, cancel(&o2.c, 1, 0));
+	EXPECT_EQ(1, end(&self->w2));
+	chain_stop(&o);
+	chain_stop(&o2);
+}
+
+/* A message that comes back to the queue is as urgent as its sender, who sleeps for it no more. */
+TEST_F(inherit, nested_one_way_redelivered)
+{
+	struct msgc_call arg = { .slot = 1, .flags = MSGC_ONEWAY, .deadline = MSGC_FOREVER };
+	struct chain o;
+	struct kid k;
+
+	ASSERT_TRUE(chain_start(&o));
+	ASSERT_EQ(0, start(&self->c, 0, MSGC_FOREVER));
+	ASSERT_EQ(0, recv_now(&self->w, &self->s));
+	ASSERT_EQ(0, start_as(&o.c, 0, FIFO(20)));
+	ASSERT_EQ(0, recv_now(&o.w, &o.s));
+	begin(&o.w, self->c.fd, MSGC_CALL, &arg);
+	ASSERT_TRUE(asleep(getpid(), o.w.tid));
+	EXPECT_TRUE(is(self->w.tid, BOOSTED(20)));
+	k = server_that_took(self->chan, 1);
+	EXPECT_EQ(1, end(&o.w));
+	EXPECT_TRUE(until(is(self->w.tid, self->own)));
+	kid_end(&k, SIGKILL);
+	EXPECT_TRUE(until(says(&self->c, 1) == SAYS(QUEUED, DONE, 0)));
+	EXPECT_TRUE(is(self->w.tid, self->own));
+	ASSERT_EQ(1, recv_now(&self->w2, &self->s));
+	EXPECT_EQ(0, held(&self->s, 1)->prio);
 	chain_stop(&o);
 }
 
