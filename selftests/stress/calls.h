@@ -26,6 +26,7 @@ enum end {
 	MAYBE_NO_SERVER,
 	MAYBE_DIED,
 	REFUSED,			/* CALL failed: nothing was done */
+	NOT_BEGUN,			/* its command was canceled before it came to that */
 	ENDS
 };
 
@@ -44,6 +45,7 @@ struct plan {				/* a part of the test */
 	const char *name;
 	unsigned int clients, endpoints, servers;	/* processes; endpoints of each client */
 	uint32_t flags, attempts;
+	bool rings;			/* half of them give their commands by io_uring */
 	unsigned int share;		/* of all calls, in percent */
 	unsigned int calls_per_kill;
 };
@@ -59,6 +61,10 @@ struct world {				/* shared by all processes of a part */
 	atomic_uchar doomed[PROCESSES];	/* where that child is to die */
 	atomic_uint recv_busy, resumed, again;	/* how often it came to that */
 	atomic_uint refused_reuse;	/* CALL on a slot that a server had not let go */
+	/* of each server: calls that may be on their way to it, and are not noted yet */
+	atomic_uint receiving[PROCESSES];
+	/* commands by io_uring; calls and answers among them */
+	atomic_uint given, completed, went_with_ring, closed, calls, answers, interrupted;
 	struct fate fate[];		/* by cookie */
 };
 
@@ -78,9 +84,34 @@ struct end_point {
 long command(int fd, unsigned long nr, void *arg);	/* result, or -errno */
 void join(struct end_point *ep, uint32_t role, uint32_t flags, uint32_t held);
 void leave(struct end_point *ep);
+void expect_gone(void);			/* who has left with all of them */
 extern volatile int waiting_fd;		/* which a signal handler may INTERRUPT; -1: none */
 unsigned int begin_life(unsigned int me, uint64_t *random);
 void die_if_doomed(unsigned int me, unsigned int point);
+
+/* ---- its commands by io_uring ---- */
+
+enum verb { HUNT, CALL, RESUME, CANCEL, RECV, REPLY, REPLY_RECV };
+
+struct command_end {
+	uint8_t what;			/* enum verb */
+	uint32_t of;			/* as it was given */
+	int32_t res;
+};
+
+#define MOST_GIVEN	64U		/* commands in the ring at a time */
+
+void open_ring(uint64_t *random);
+unsigned int in_ring(void);		/* how many have not completed */
+bool ring_has_room(void);
+void give(enum verb what, uint32_t of, int fd, uint32_t nr, const void *arg, bool in_worker);
+void hunt_one(void);			/* by IORING_OP_ASYNC_CANCEL */
+void hand_in(void);
+void wait_in_ring(int fd, uint64_t ns);
+bool next_end(struct command_end *end);
+bool may_close_ring(void);
+unsigned int replace_ring(struct command_end *gone);
+void leave_ring(void);
 
 /* ---- what requests and replies contain, and how to tell that they do ---- */
 

@@ -17,6 +17,8 @@ struct flight {
 	uint16_t slot, flags;
 	uint32_t cookie;		/* 0: none yet */
 	bool flying, canceled;
+	uint8_t in_ring;		/* commands that are about it; of these there waits: */
+	bool waited_for;
 	uint64_t deadline;
 	uint8_t outcome;		/* as told, of the last call */
 	int32_t status;
@@ -28,6 +30,7 @@ static unsigned int n_flying, most_flying;
 static uint64_t random_state;
 static unsigned int self, life;
 static bool urgent;			/* a real-time process */
+static bool by_ring;			/* most of its commands, the rest by ioctl */
 
 static uint32_t below(uint32_t n)
 {
@@ -144,6 +147,12 @@ static void land(struct flight *f)
 	f->flying = false;
 }
 
+/* Of a call by io_uring: it is in its slot, and no longer in a queue of io_uring's. */
+static bool has_begun(const struct flight *f)
+{
+	return read_line(f).cookie == f->cookie;
+}
+
 /* The line has an outcome: it is the end, and is noted. */
 static void told(struct flight *f, const struct msgc_done *line)
 {
@@ -162,11 +171,12 @@ static void told(struct flight *f, const struct msgc_done *line)
 	land(f);
 }
 
+/* True: it has an outcome. Told of it is who knows whether he has canceled it. */
 static bool look(struct flight *f)
 {
 	struct msgc_done line = read_line(f);
 
-	if (line.outcome)
+	if (line.outcome && !f->in_ring)
 		told(f, &line);
 	return line.outcome;
 }
@@ -203,6 +213,8 @@ static bool is_free(struct flight *f)
 {
 	struct msgc_done line = read_line(f);
 
+	if (f->in_ring)
+		return false;
 	if (f->cookie && (line.outcome != f->outcome || line.status != f->status))
 		FAIL("call %u: told %u, %d, and later %u, %d", f->cookie, f->outcome, f->status,
 		     line.outcome, line.status);
@@ -258,22 +270,42 @@ static void fly(struct flight *f)
 	flying[n_flying++] = f;
 }
 
+/* Nothing was done. */
+static void refused(struct flight *f, enum end how)
+{
+	EXPECT(how != REFUSED || f->flags & MSGC_NEED_SERVER);
+	atomic_store(&fate_of(f)->told, how);
+	land(f);
+	f->cookie = 0;
+}
+
 static void after_call(struct flight *f, long ret, uint16_t flags)
 {
 	die_if_doomed(self, AFTER_CALL);
-	if (ret == -EHOSTDOWN) {		/* nothing was done */
-		EXPECT(f->flags & MSGC_NEED_SERVER);
-		atomic_store(&fate_of(f)->told, REFUSED);
-		f->cookie = 0;
-		return;
-	}
-	fly(f);
-	if (f->flags & MSGC_ASYNC)
+	if (ret == -EHOSTDOWN)
+		refused(f, REFUSED);
+	else if (f->flags & MSGC_ASYNC)
 		EXPECT(ret == 0);
 	else if (ret == -EINTR)
 		EXPECT(flags & MSGC_RESUME);
 	else if (ret != f->slot || !look(f))
 		FAIL("call %u: returns %ld without an outcome", f->cookie, ret);
+}
+
+static void give_call(struct flight *f, enum verb what, const struct msgc_call *arg, bool in_worker)
+{
+	f->in_ring++;
+	f->waited_for |= !(arg->flags & MSGC_ASYNC);
+	give(what, (uint32_t)(f - flight), f->ep->fd, MSGC_CALL, arg, in_worker);
+}
+
+static void call_by_ring(struct flight *f)
+{
+	struct msgc_call arg = { .slot = f->slot, .flags = f->flags, .deadline = f->deadline };
+
+	atomic_fetch_add(&world->calls, 1);
+	give_call(f, CALL, &arg, !below(8));
+	die_if_doomed(self, AFTER_CALL);
 }
 
 /* False: there are no more calls to make. */
@@ -292,6 +324,11 @@ static bool call_anew(struct flight *f)
 	f->deadline = random_deadline();
 	write_request(f);
 	note_call(f);
+	fly(f);
+	if (by_ring && ring_has_room() && below(8)) {
+		call_by_ring(f);
+		return true;
+	}
 	ret = call(f, &flags, f->deadline);
 	after_call(f, ret, flags);
 	return true;
@@ -305,12 +342,12 @@ static void cancel(struct flight *f)
 	long ret = command(f->ep->fd, MSGC_CANCEL, &arg);
 
 	EXPECT(ret == 0 || ret == -ENOENT);
-	f->canceled = ret == 0;
+	f->canceled |= ret == 0;
 	if (!look(f))
 		FAIL("call %u: CANCEL returned %ld, no outcome", f->cookie, ret);
 }
 
-static void resume(struct flight *f, uint64_t deadline)
+static long resume(struct flight *f, uint64_t deadline)
 {
 	uint16_t flags = MSGC_RESUME | (f->flags & MSGC_ONEWAY);
 	long ret = call(f, &flags, deadline);
@@ -318,10 +355,13 @@ static void resume(struct flight *f, uint64_t deadline)
 		    (ret == -ETIMEDOUT && deadline != MSGC_NOW);
 
 	atomic_fetch_add(&world->resumed, 1);
+	if (ret == -EBUSY && f->in_ring)
+		return ret;			/* another command waits for it */
 	if (ret != f->slot && !over)
 		FAIL("call %u: RESUME returns %ld", f->cookie, ret);
 	if (!look(f) && ret == f->slot)
 		FAIL("call %u: RESUME returns without an outcome", f->cookie);
+	return ret;
 }
 
 static void attend(struct flight *f)
@@ -343,6 +383,147 @@ static void attend(struct flight *f)
 	}
 }
 
+/* ---- by io_uring ---- */
+
+static void call_ended(struct flight *f, const struct command_end *end)
+{
+	bool is_async = end->what == CALL && f->flags & MSGC_ASYNC;
+
+	f->waited_for &= is_async;	/* by a RESUME, perhaps */
+	if (end->what == CALL && end->res == -EHOSTDOWN)
+		refused(f, REFUSED);
+	else if (end->res == -ECANCELED && !has_begun(f))
+		refused(f, NOT_BEGUN);
+	else if (end->res == -EINTR)
+		atomic_fetch_add(&world->interrupted, 1);
+	else if (!has_begun(f))
+		FAIL("call %u: command %u says %d, but it is not there", f->cookie, end->what,
+		     end->res);
+	else if (end->what == RESUME && (end->res == -ETIMEDOUT || end->res == -EAGAIN))
+		return;
+	else if (end->res != (is_async ? 0 : f->slot) && end->res != -ECANCELED)
+		FAIL("call %u: command %u says %d", f->cookie, end->what, end->res);
+	else if (!is_async && end->res >= 0 && !look(f))
+		FAIL("call %u: command %u ends without an outcome", f->cookie, end->what);
+}
+
+/* It says so whatever it canceled: the call may have ended before, or not have been begun. */
+static void cancel_ended(struct flight *f, int32_t res)
+{
+	EXPECT(res == 0 || res == -ENOENT);
+	EXPECT(res || f->flying);
+	f->canceled |= !res;
+}
+
+static void reap_ring(void)
+{
+	struct command_end end;
+
+	while (next_end(&end)) {
+		struct flight *f = &flight[end.of];
+
+		f->in_ring--;
+		if (end.what == CANCEL)
+			cancel_ended(f, end.res);
+		else
+			call_ended(f, &end);
+		if (f->flying)
+			look(f);
+	}
+}
+
+static void await_ring(uint64_t ns)
+{
+	wait_in_ring(flight[below(now->endpoints * SLOTS)].ep->fd, ns);
+	reap_ring();
+}
+
+static void cancel_by_ring(struct flight *f)
+{
+	struct msgc_cancel arg = {
+		.slot = below(2) ? f->slot : 0xffff, .cookie = f->cookie,
+	};
+
+	f->in_ring++;
+	give(CANCEL, (uint32_t)(f - flight), f->ep->fd, MSGC_CANCEL, &arg, false);
+}
+
+static void resume_by_ring(struct flight *f)
+{
+	struct msgc_call arg = {
+		.slot = f->slot, .flags = MSGC_RESUME | (f->flags & MSGC_ONEWAY),
+		.deadline = below(4) ? ipc_in(below(20000000)) : below(2) ? MSGC_FOREVER : MSGC_NOW,
+	};
+
+	atomic_fetch_add(&world->resumed, 1);
+	give_call(f, RESUME, &arg, false);
+}
+
+/* Its command went with the ring: soon nothing waits for the call, which goes on. */
+static void recover(struct flight *f)
+{
+	uint64_t deadline = MS(30000);
+
+	while (resume(f, MSGC_NOW) == -EBUSY) {
+		if (ipc_in(0) > deadline)
+			FAIL("call %u: its ring has gone, and something still waits", f->cookie);
+		usleep(1000);
+	}
+	f->in_ring = 0;
+	f->waited_for = false;
+	look(f);
+}
+
+/* Only where all that is in it waits: it will be known then what became of it. */
+static void close_ring(void)
+{
+	struct command_end gone[MOST_GIVEN];
+	unsigned int n;
+
+	hand_in();
+	await_ring(0);
+	for (unsigned int i = 0; i < n_flying; i++)
+		if (flying[i]->in_ring && !has_begun(flying[i]))
+			return;
+	n = replace_ring(gone);
+	while (n--) {
+		EXPECT(gone[n].what == CALL || gone[n].what == RESUME);
+		recover(&flight[gone[n].of]);
+	}
+}
+
+/* By ioctl beside the command that waits in the ring, too. */
+static void attend_by_ring(struct flight *f)
+{
+	bool has_room = ring_has_room() && f->in_ring < 3;
+
+	switch (below(8)) {
+	case 0:
+		if (has_room)
+			cancel_by_ring(f);
+		break;
+	case 1:
+		hunt_one();
+		break;
+	case 2:
+		if (has_begun(f))
+			attend(f);
+		break;
+	case 3:
+	case 4:
+		if (!f->waited_for && has_room && has_begun(f))
+			resume_by_ring(f);
+		break;
+	default:
+		await_ring(below(5000000));
+		break;
+	}
+	if (!below(128) && may_close_ring())
+		close_ring();
+}
+
+/* ---- a life ---- */
+
 /* False: no more calls are to be made. */
 static bool step(void)
 {
@@ -353,10 +534,12 @@ static bool step(void)
 	else if (urgent)
 		pause_us(below(1000));		/* or nobody else would run */
 	if (n_flying && (n_flying == most_flying || below(2))) {
-		attend(flying[below(n_flying)]);
+		(by_ring ? attend_by_ring : attend)(flying[below(n_flying)]);
 		return true;
 	}
-	if (!f->flying && is_free(f))
+	if (!f->flying && f->in_ring)
+		await_ring(0);			/* it was refused, and then a CANCEL came */
+	else if (!f->flying && is_free(f))
 		return call_anew(f);
 	sched_yield();
 	return true;
@@ -364,8 +547,12 @@ static bool step(void)
 
 static void finish(void)
 {
-	while (n_flying)
-		resume(flying[0], shared->deadline);
+	while (n_flying || in_ring()) {
+		if (in_ring())
+			await_ring(5000000);
+		else
+			resume(flying[0], shared->deadline);
+	}
 	for (unsigned int i = 0; i < now->endpoints * SLOTS; i++)
 		while (!is_free(&flight[i]))
 			usleep(1000);
@@ -386,6 +573,9 @@ void client(unsigned int me)
 	self = me;
 	life = begin_life(me, &random_state);
 	become_urgent();
+	by_ring = now->rings && below(2);
+	if (by_ring)
+		open_ring(&random_state);
 	most_flying = 1 + below(FLIGHTS);
 	for (unsigned int i = 0; i < now->endpoints; i++) {
 		join(&endpoint[i], MSGC_SENDER, 0, 0);
@@ -399,6 +589,10 @@ void client(unsigned int me)
 	finish();
 	while (!atomic_load(&shared->stop))
 		usleep(1000);			/* it may still be killed */
+	if (by_ring)
+		leave_ring();
 	for (unsigned int i = 0; i < now->endpoints; i++)
 		leave(&endpoint[i]);
+	if (by_ring)
+		expect_gone();
 }

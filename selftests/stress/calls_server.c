@@ -18,6 +18,11 @@ static struct end_point ep;
 static struct hold held[MOST_HELD];
 static unsigned int n_held, self, life;
 static uint64_t random_state;
+static bool by_ring;			/* most of its commands, the rest by ioctl */
+static unsigned int n_parked, most_parked;	/* RECVs and REPLY_RECVs in the ring */
+static bool trusts;			/* what it has parked: it looks at nothing else */
+static bool lost_some;			/* a ring has gone, and RECVs with it */
+static uint64_t noted[MOST_HELD];	/* of each entry, the last call */
 
 static uint32_t below(uint32_t n)
 {
@@ -65,6 +70,7 @@ static void note(long entry)
 	unsigned int before;
 
 	die_if_doomed(self, AFTER_RECV);
+	noted[entry] = line->call;
 	if (line->cookie >= n_calls || !atomic_load(&fate->life))
 		FAIL("a call that nobody made: %llu", line->cookie);
 	/* Told of its end already: that must have come since it was taken. */
@@ -84,15 +90,37 @@ static void note(long entry)
 	check_request(h);
 }
 
+/* A call is there, of which a completion was not seen, or has not been yet. */
+static bool is_new(long entry)
+{
+	uint64_t call = __atomic_load_n(&line_of(entry)->call, __ATOMIC_ACQUIRE);
+
+	return call && call != noted[entry];
+}
+
+/* Where commands were lost with a ring, another one's completion may come later than its call. */
+static void take(long entry)
+{
+	if (is_new(entry)) {
+		note(entry);
+		atomic_fetch_sub(&world->receiving[self], 1);
+	} else if (!lost_some) {
+		FAIL("entry %ld is received once more", entry);
+	}
+}
+
 static void after_receive(long ret)
 {
-	if (ret >= 0)
-		note(ret);
-	else if (ret == -EBUSY)
+	if (ret >= 0) {
+		take(ret);
+		return;
+	}
+	atomic_fetch_sub(&world->receiving[self], 1);
+	if (ret == -EBUSY)
 		atomic_fetch_add(&world->recv_busy, 1);
 	else
 		EXPECT(ret == -EAGAIN || ret == -ETIMEDOUT || ret == -EINTR);
-	EXPECT(ret != -EBUSY || n_held == ep.at.held);
+	EXPECT(ret != -EBUSY || n_held == ep.at.held || by_ring);
 }
 
 static uint64_t random_deadline(void)
@@ -100,11 +128,20 @@ static uint64_t random_deadline(void)
 	return n_held ? (below(4) ? MSGC_NOW : ipc_in(below(1000000))) : ipc_in(below(50000000));
 }
 
+/* Of what waits in a ring, while its thread does something else. */
+static uint64_t long_deadline(void)
+{
+	if (trusts)
+		return MSGC_FOREVER;
+	return below(4) ? MSGC_FOREVER : below(4) ? ipc_in(below(50000000)) : MSGC_NOW;
+}
+
 static void receive(void)
 {
 	struct msgc_recv arg = { .deadline = random_deadline() };
 	long ret;
 
+	atomic_fetch_add(&world->receiving[self], 1);
 	waiting_fd = ep.fd;
 	ret = command(ep.fd, MSGC_RECV, &arg);
 	waiting_fd = -1;
@@ -155,15 +192,29 @@ static void reply_and_receive(const struct hold *h, struct msgc_reply *arg)
 	long ret;
 
 	own->deadline = random_deadline();
+	atomic_fetch_add(&world->receiving[self], 1);
 	waiting_fd = ep.fd;
 	ret = command(ep.fd, MSGC_REPLY_RECV, arg);
 	waiting_fd = -1;
 	EXPECT(ret != -EBUSY);
-	if (ret >= 0)
-		note(ret);
-	else if (ret != -EAGAIN && ret != -ETIMEDOUT && ret != -EINTR)
-		FAIL("call %u: REPLY_RECV returns %ld", cookie, ret);
+	after_receive(ret);
 	note_replied(cookie);
+}
+
+/* Its bytes stay as they are until it has completed: nobody else has the entry before that. */
+static void answer_by_ring(const struct hold *h, const struct msgc_reply *arg)
+{
+	struct msgc_own *own = (struct msgc_own *)ep.area[MSGC_OWN];
+
+	atomic_fetch_add(&world->answers, 1);
+	if (below(2)) {
+		give(REPLY, h->cookie, ep.fd, MSGC_REPLY, arg, false);
+		return;
+	}
+	own->deadline = long_deadline();
+	n_parked++;
+	atomic_fetch_add(&world->receiving[self], 1);
+	give(REPLY_RECV, h->cookie, ep.fd, MSGC_REPLY_RECV, arg, false);
 }
 
 static void answer(void)
@@ -175,6 +226,10 @@ static void answer(void)
 	held[i] = held[--n_held];
 	arg.len = write_answer(&h);
 	note_answer(&h);
+	if (by_ring && ring_has_room() && below(8)) {
+		answer_by_ring(&h, &arg);
+		return;
+	}
 	if (below(2)) {
 		reply_and_receive(&h, &arg);
 		return;
@@ -182,6 +237,124 @@ static void answer(void)
 	EXPECT(command(ep.fd, MSGC_REPLY, &arg) == 0);
 	note_replied(h.cookie);
 }
+
+/* ---- by io_uring ---- */
+
+static void command_ended(const struct command_end *end)
+{
+	if (end->what == REPLY) {
+		EXPECT(!end->res);
+		note_replied(end->of);
+		return;
+	}
+	n_parked--;
+	if (end->res == -EINTR)
+		atomic_fetch_add(&world->interrupted, 1);
+	if (end->what == RECV && end->res == -ECANCELED)
+		atomic_fetch_sub(&world->receiving[self], 1);
+	else
+		after_receive(end->res);
+	if (end->what == REPLY_RECV)
+		note_replied(end->of);
+}
+
+static void reap_ring(void)
+{
+	struct command_end end;
+
+	while (next_end(&end))
+		command_ended(&end);
+}
+
+static void await_ring(uint64_t ns)
+{
+	wait_in_ring(ep.fd, ns);
+	reap_ring();
+}
+
+/* More than can be taken, now and then. */
+static void park_some(void)
+{
+	struct msgc_recv arg;
+
+	while (n_parked < most_parked && ring_has_room() &&
+	       (n_held + n_parked < ep.at.held || !below(8))) {
+		arg = (struct msgc_recv){ .deadline = long_deadline() };
+		n_parked++;
+		atomic_fetch_add(&world->receiving[self], 1);
+		give(RECV, 0, ep.fd, MSGC_RECV, &arg, !below(8));
+	}
+}
+
+/* Replies do not wait; what waits in the ring may take another call before it is gone. */
+static void close_ring(void)
+{
+	struct command_end gone[MOST_GIVEN];
+	unsigned int n;
+
+	hand_in();
+	await_ring(0);
+	n = replace_ring(gone);
+	lost_some |= n != 0;
+	n_parked = 0;
+	while (n--) {
+		EXPECT(gone[n].what == RECV || gone[n].what == REPLY_RECV);
+		if (gone[n].what == REPLY_RECV)
+			note_replied(gone[n].of);
+	}
+}
+
+static void find_lost(void)
+{
+	for (unsigned int i = 0; i < ep.at.held; i++)
+		if (is_new(i))
+			take(i);
+}
+
+/* If it is not told of a call, nobody takes it. */
+static void trust_in_ring(void)
+{
+	park_some();
+	wait_in_ring(-1, n_held ? below(1000000) : 500000000);
+	reap_ring();
+}
+
+static void receive_by_ring(void)
+{
+	if (trusts) {
+		trust_in_ring();
+		return;
+	}
+	if (lost_some)
+		find_lost();
+	if (!below(16))
+		hunt_one();
+	park_some();
+	if (!below(128) && may_close_ring())
+		close_ring();
+	if (below(8))
+		await_ring(n_held ? below(1000000) : below(50000000));
+	else
+		receive();
+}
+
+/* What waits in it ends with it, or each by an INTERRUPT. */
+static void empty_ring(void)
+{
+	struct msgc_none nothing = { .zero = { 0, 0 } };
+
+	park_some();
+	if (below(4) && may_close_ring())
+		close_ring();
+	while (in_ring()) {
+		EXPECT(command(ep.fd, MSGC_INTERRUPT, &nothing) == 0);
+		await_ring(1000000);
+	}
+	leave_ring();
+	EXPECT(!n_held);
+}
+
+/* ---- a life ---- */
 
 /* Of what it was lent, when nobody can wait for it any more. */
 static void expect_nothing_lent(void)
@@ -197,15 +370,26 @@ void server(unsigned int me)
 {
 	self = me;
 	life = begin_life(me, &random_state);
-	join(&ep, MSGC_RECEIVER, below(2) ? MSGC_BOUND : 0, 1 + below(MOST_HELD));
+	by_ring = now->rings && below(2);
+	trusts = by_ring && !below(3);
+	join(&ep, MSGC_RECEIVER, !by_ring && below(2) ? MSGC_BOUND : 0, 1 + below(MOST_HELD));
+	most_parked = 1 + below(below(2) ? ep.at.held : 2);
+	if (by_ring)
+		open_ring(&random_state);
 	while (!atomic_load(&world->drained) || n_held) {
 		if (!below(64))
 			pause_us(below(3000));
 		if (n_held && (n_held == ep.at.held ? below(8) : !below(3)))
 			answer();
+		else if (by_ring)
+			receive_by_ring();
 		else
 			receive();
 	}
+	if (by_ring)
+		empty_ring();
 	expect_nothing_lent();
 	leave(&ep);
+	if (by_ring)
+		expect_gone();
 }
