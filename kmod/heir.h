@@ -32,7 +32,7 @@ struct msgc_heir {
 	u8 wanted;			/* the greatest loan */
 	u8 may_pass;			/* the greatest that may be lent further */
 	struct list_head todo;
-	struct msgc_txn *call;		/* in INHERIT channels: that it sleeps for; see pass_on() */
+	struct msgc_txn *call;		/* that it sleeps for, and passes on to; see pass_on() */
 	u32 passing;			/* counts: a sleep begins, what it passes on is looked at */
 	u8 passed;			/* to `call`, and that channel was seen to since */
 

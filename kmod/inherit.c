@@ -16,20 +16,23 @@
  * counts as unsettled for as long as any of them is, whoever is about it. Those that nobody looks
  * at so, and those that are to be raised before others are lowered, are left to the work item.
  *
- * A thread that sleeps for a call passes on to it what it is lent, but for what a queue lends it
- * only because of such passing on: calls that wait for each other's servers would keep each other
- * urgent.
+ * A thread that sleeps for a call passes on to it what it is lent. But nothing may come back to
+ * where it was passed on: it would stay when its reason has gone, or go round for ever. So what a
+ * queue lends only because of such passing on is not passed on again; and a thread whose sleep
+ * closes a ring of threads, each of which sleeps for a call that the next one took, passes on
+ * nothing in that sleep.
  *
  * What is not covered: threads that neither are in RECV or REPLY_RECV nor hold a call (in poll, in
  * WAIT, between REPLY and RECV); nice values; deadlines (a SCHED_DEADLINE client lends 99). What is
- * lent to a thread that sleeps for a call already reaches that call's server, not the one that this
- * one sleeps for in turn.
+ * lent to a thread that sleeps for a call already reaches that call's server at once, but the one
+ * that this one sleeps for in turn only by the work item.
  */
 #include <linux/capability.h>
 
 #include "heir.h"
 
 #define MOST	64		/* held calls whose threads a queue lends to */
+#define DEPTH	16		/* threads that sleep for each other's calls, in a path */
 
 static const struct msgc_loan nothing;
 
@@ -189,7 +192,7 @@ void __msgc_inherit_taken(struct msgc_txn *txn)
 	struct msgc_heir *h = msgc_heir_get(current);
 
 	if (h) {
-		txn->heir = h;
+		WRITE_ONCE(txn->heir, h);
 		txn->shares = false;
 		list_add_tail(&txn->lends, &ch->lent.taken);
 		lend_surely(h, &txn->lent, of_call(txn));
@@ -205,7 +208,7 @@ void __msgc_inherit_untaken(struct msgc_txn *txn)
 	if (h) {
 		list_del(&txn->lends);
 		msgc_heir_lend(h, &txn->lent, nothing, true);
-		txn->heir = NULL;
+		WRITE_ONCE(txn->heir, NULL);
 		msgc_heir_put(h);
 	}
 	call_changed(txn->client->ch, txn->server->dead);
@@ -406,6 +409,28 @@ void __msgc_inherit_end(struct msgc_endpoint *server)
 
 /* ---- heirs that sleep in CALL ---- */
 
+/*
+ * Does this call wait for that thread, along calls that were taken? True also if that cannot be
+ * told, for there are too many. Who takes a call is awake, and goes to sleep later: so whoever is
+ * the last of a ring finds the others here.
+ */
+static bool leads_to(const struct msgc_txn *txn, const struct msgc_heir *me)
+{
+	int depth;
+
+	lockdep_assert_held(&msgc_heirs_lock);
+	rcu_read_lock();		/* a heir that lets go of its call meanwhile */
+	for (depth = 0; txn && depth < DEPTH; depth++) {
+		const struct msgc_heir *h = READ_ONCE(txn->heir);
+
+		if (h == me)
+			break;
+		txn = h ? h->call : NULL;
+	}
+	rcu_read_unlock();
+	return txn;
+}
+
 /* The calling thread goes to sleep for its call, which has its own priority yet. */
 void __msgc_inherit_sleep(struct msgc_txn *txn)
 {
@@ -416,7 +441,7 @@ void __msgc_inherit_sleep(struct msgc_txn *txn)
 	spin_lock(&msgc_heirs_lock);
 	h->passing++;
 	WRITE_ONCE(h->passed, 0);
-	WRITE_ONCE(h->call, txn);
+	WRITE_ONCE(h->call, leads_to(txn, h) ? NULL : txn);
 	spin_unlock(&msgc_heirs_lock);
 	if (READ_ONCE(h->boost))
 		settle_call(h);

@@ -25,7 +25,8 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
 	struct msgc_files *files;	/* of the request, until it ends; NULL: none */
 	struct msgc_files *got;		/* of the reply, until they are installed */
-	struct msgc_heir *heir;		/* INHERIT, while TAKEN: the thread that took it; or NULL */
+	/* INHERIT, while TAKEN: the thread that took it; or NULL. Also read without the lock */
+	struct msgc_heir *heir;
 	struct list_head lends;		/* with an heir: in channel->lent.taken */
 	u64 deadline;			/* the host's time */
 	u64 arrival;			/* number of the CALL: its place among those of its prio */

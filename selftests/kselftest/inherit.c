@@ -609,6 +609,38 @@ TEST_F(inherit, nested_later)
 	chain_stop(&o);
 }
 
+/* It comes on to who serves the server that its server sleeps for. */
+TEST_F(inherit, nested_twice)
+{
+	const struct urgency low = self->own.prio ? BOOSTED(self->own.prio) : OTHER(0);
+	struct msgc_call arg = { .deadline = MSGC_FOREVER }, arg2 = arg;
+	struct chain o, o2;
+
+	ASSERT_TRUE(chain_start(&o));
+	ASSERT_TRUE(chain_start(&o2));
+	ASSERT_EQ(0, start(&self->c, 0, MSGC_FOREVER));
+	ASSERT_EQ(0, recv_now(&self->w, &self->s));
+	begin(&self->w, o.c.fd, MSGC_CALL, &arg);
+	ASSERT_TRUE(asleep(getpid(), self->w.tid));
+	ASSERT_EQ(0, recv_now(&o.w, &o.s));
+	begin(&o.w, o2.c.fd, MSGC_CALL, &arg2);
+	ASSERT_TRUE(asleep(getpid(), o.w.tid));
+	ASSERT_EQ(0, recv_now(&o2.w, &o2.s));
+	EXPECT_TRUE(is(o2.w.tid, low));
+	ASSERT_EQ(0, start_as(&self->c, 1, FIFO(30)));
+	EXPECT_TRUE(is(o.w.tid, BOOSTED(30)));
+	EXPECT_TRUE(until(is(o2.w.tid, BOOSTED(30))));
+	EXPECT_EQ(0, cancel(&self->c, 1, 1));
+	EXPECT_TRUE(until(is(o.w.tid, low)));
+	EXPECT_TRUE(until(is(o2.w.tid, low)));
+	EXPECT_EQ(0, answer_now(&o2.w, &o2.s, 0, 0));
+	EXPECT_EQ(0, end(&o.w));
+	EXPECT_EQ(0, answer_now(&o.w, &o.s, 0, 0));
+	EXPECT_EQ(0, end(&self->w));
+	chain_stop(&o);
+	chain_stop(&o2);
+}
+
 /* What is lent cannot be kept by lending it on: only who sleeps for a call lends that. */
 TEST_F(inherit, nested_without_sleep)
 {
@@ -769,6 +801,49 @@ TEST_F(inherit, nested_in_its_own_pool)
 	EXPECT_TRUE(until(is(self->w2.tid, OTHER(0))));
 }
 
+/* Each sleeps for a call that the next one took: once there is a reason no more, it ends. */
+static void nested_in_a_ring(struct __test_metadata *_metadata, int threads, int rounds)
+{
+	struct msgc_call arg = { .flags = MSGC_RESUME, .deadline = MSGC_FOREVER };
+	struct chain o[3];
+
+	for (int n = 0; n < threads; n++) {
+		ASSERT_TRUE(chain_start(&o[n]));
+		ASSERT_EQ(0, start(&o[n].c, 0, MSGC_FOREVER));
+		ASSERT_EQ(0, recv_now(&o[n].w, &o[n].s));
+	}
+	for (int n = 0; n < threads; n++) {
+		begin(&o[n].w, o[(n + 1) % threads].c.fd, MSGC_CALL, &arg);
+		ASSERT_TRUE(asleep(getpid(), o[n].w.tid));
+	}
+	for (int i = 0; i < rounds; i++) {
+		ASSERT_EQ(0, start_as(&o[0].c, 1, FIFO(20)));
+		EXPECT_TRUE(i % 2 || until(is(o[threads - 1].w.tid, BOOSTED(20))));
+		EXPECT_EQ(0, cancel(&o[0].c, 1, 0));
+		for (int n = 0; n < threads; n++) {
+			ASSERT_TRUE(until(is(o[n].w.tid, OTHER(0)))) {
+				TH_LOG("round %d, thread %d", i, n);
+			}
+		}
+	}
+	for (int n = 0; n < threads; n++)
+		EXPECT_EQ(0, cancel(&o[n].c, 0, 0));
+	for (int n = 0; n < threads; n++) {
+		EXPECT_EQ(0, end(&o[n].w));
+		chain_stop(&o[n]);
+	}
+}
+
+TEST(nested_ring_of_two)
+{
+	nested_in_a_ring(_metadata, 2, 20);
+}
+
+TEST(nested_ring_of_three)
+{
+	nested_in_a_ring(_metadata, 3, 20);
+}
+
 /* Its call is held, but so are more of them before it than a queue lends to. */
 TEST_F(inherit, nested_behind_many)
 {
@@ -807,28 +882,37 @@ TEST_F(inherit, nested_behind_many)
 	close(chan);
 }
 
+static struct msgc_wait_row only_row(int chan)
+{
+	struct msgc_wait_row row[4];
+	__u64 cursor = 0;
+
+	if (rows(chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 4, &cursor) != 1)
+		row[0] = (struct msgc_wait_row){ .tid = 0, .boost = ~0 };
+	return row[0];
+}
+
 /* What PEERS says of a boosted thread that waits. */
 TEST_F(inherit, row)
 {
 	struct msgc_call arg = { .deadline = MSGC_FOREVER };
-	struct msgc_wait_row row[4];
-	__u64 cursor = 0;
+	struct msgc_wait_row row;
 	struct chain o;
 
 	ASSERT_TRUE(chain_start(&o));
 	TAKES(0, 20);
 	begin(&self->w, o.c.fd, MSGC_CALL, &arg);
 	ASSERT_TRUE(asleep(getpid(), self->w.tid));
-	ASSERT_EQ(1, rows(o.chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 4, &cursor));
-	EXPECT_EQ(self->w.tid, row[0].tid);
-	EXPECT_EQ((__s32)self->own.prio, row[0].prio);
-	EXPECT_EQ(20, row[0].boost);
+	row = only_row(o.chan);
+	EXPECT_EQ(self->w.tid, row.tid);
+	EXPECT_EQ((__s32)self->own.prio, row.prio);
+	EXPECT_EQ(20, row.boost);
 	EXPECT_EQ(0, cancel(&self->c, 0, 0));
-	EXPECT_TRUE(until(is(self->w.tid, self->own)));
-	cursor = 0;
-	ASSERT_EQ(1, rows(o.chan, MSGC_PEERS, MSGC_ROW_WAIT, row, sizeof(row[0]), 4, &cursor));
-	EXPECT_EQ((__s32)self->own.prio, row[0].prio);
-	EXPECT_EQ(0, row[0].boost);
+	EXPECT_TRUE(until(!only_row(o.chan).boost));
+	EXPECT_TRUE(is(self->w.tid, self->own));
+	row = only_row(o.chan);
+	EXPECT_EQ(self->w.tid, row.tid);
+	EXPECT_EQ((__s32)self->own.prio, row.prio);
 	EXPECT_EQ(0, detach(o.c.fd));
 	EXPECT_EQ(0, end(&self->w));
 	chain_stop(&o);
