@@ -19,10 +19,11 @@
  *	had RECVs in its ring
  *	one that its server saw as given up was not answered; one that was answered did not end
  *	by its server's death
+ *	in the end, when all is quiet, a last call of each client is answered
  *
  * Where there are rings, half of the processes give most of their commands by io_uring, several at
  * a time, and cancel some, and now and then close the ring with what waits in it. Each command
- * completes once, or goes with its ring.
+ * completes once, or goes with its ring. A ring that was closed keeps no endpoint.
  *
  * And nothing is left: calls, endpoints, quotas, files, memory, priorities.
  */
@@ -424,7 +425,7 @@ static void account(void)
 	struct account a = { 0 };
 	unsigned long sum = 0;
 
-	for (unsigned int cookie = 1; cookie < n_calls; cookie++) {
+	for (unsigned int cookie = 1; cookie < FATES; cookie++) {
 		if (!atomic_load(&world->fate[cookie].life))
 			continue;
 		made++;
@@ -629,7 +630,7 @@ static bool run(const struct plan *plan, uint64_t calls, uint64_t seed)
 	on_their_way = 0;
 	most_clients = 0;
 	shared->deadline = MS(LONGEST_S * 1000);
-	world = shared_memory(sizeof(*world) + n_calls * sizeof(struct fate));
+	world = shared_memory(sizeof(*world) + FATES * sizeof(struct fate));
 	world->seed = seed;
 	atomic_store(&world->cookies, 1);	/* 0 is none */
 	was_killed = calloc(kills + 2 * PROCESSES + 1, sizeof(*was_killed));
@@ -643,7 +644,7 @@ static bool run(const struct plan *plan, uint64_t calls, uint64_t seed)
 		check_nothing_is_left();
 	ipc_close(ch);
 	free(was_killed);
-	munmap(world, sizeof(*world) + n_calls * sizeof(struct fate));
+	munmap(world, sizeof(*world) + FATES * sizeof(struct fate));
 	printf("# %s: %lu s\n", now->name, (unsigned long)((ipc_in(0) - began) / 1000000000));
 	if (atomic_load(&shared->failed))
 		printf("# %s\n", shared->why);

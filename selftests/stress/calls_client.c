@@ -308,29 +308,33 @@ static void call_by_ring(struct flight *f)
 	die_if_doomed(self, AFTER_CALL);
 }
 
-/* False: there are no more calls to make. */
-static bool call_anew(struct flight *f)
+static void call_as(struct flight *f, uint32_t cookie, uint16_t flags, uint64_t deadline)
 {
-	uint32_t cookie = atomic_fetch_add(&world->cookies, 1);
-	uint16_t flags;
 	long ret;
 
-	if (cookie >= n_calls)
-		return false;
 	f->cookie = cookie;
 	f->canceled = false;
-	f->flags = random_flags();
-	flags = f->flags;
-	f->deadline = random_deadline();
+	f->flags = flags;
+	f->deadline = deadline;
 	write_request(f);
 	note_call(f);
 	fly(f);
 	if (by_ring && ring_has_room() && below(8)) {
 		call_by_ring(f);
-		return true;
+		return;
 	}
 	ret = call(f, &flags, f->deadline);
 	after_call(f, ret, flags);
+}
+
+/* False: there are no more calls to make. */
+static bool call_anew(struct flight *f)
+{
+	uint32_t cookie = atomic_fetch_add(&world->cookies, 1);
+
+	if (cookie >= n_calls)
+		return false;
+	call_as(f, cookie, random_flags(), random_deadline());
 	return true;
 }
 
@@ -558,6 +562,17 @@ static void finish(void)
 			usleep(1000);
 }
 
+/* When all is quiet: it comes to servers that wait, and nothing else makes them look. */
+static void call_a_last_time(void)
+{
+	struct flight *f = &flight[0];
+
+	call_as(f, n_calls + self, 0, MSGC_FOREVER);
+	finish();
+	if (atomic_load(&world->fate[n_calls + self].told) != ANSWERED)
+		FAIL("call %u, the last of its client, is not answered", f->cookie);
+}
+
 /* Where servers inherit that, some are. */
 static void become_urgent(void)
 {
@@ -589,6 +604,8 @@ void client(unsigned int me)
 	finish();
 	while (!atomic_load(&shared->stop))
 		usleep(1000);			/* it may still be killed */
+	pause_us(below(100000));
+	call_a_last_time();
 	if (by_ring)
 		leave_ring();
 	for (unsigned int i = 0; i < now->endpoints; i++)

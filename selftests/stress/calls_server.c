@@ -71,7 +71,7 @@ static void note(long entry)
 
 	die_if_doomed(self, AFTER_RECV);
 	noted[entry] = line->call;
-	if (line->cookie >= n_calls || !atomic_load(&fate->life))
+	if (line->cookie >= FATES || !atomic_load(&fate->life))
 		FAIL("a call that nobody made: %llu", line->cookie);
 	/* Told of its end already: that must have come since it was taken. */
 	if (atomic_load(&fate->told) && !atomic_load(&fate->oneway))
@@ -370,8 +370,9 @@ void server(unsigned int me)
 {
 	self = me;
 	life = begin_life(me, &random_state);
-	by_ring = now->rings && below(2);
-	trusts = by_ring && !below(3);
+	by_ring = now->rings && below(now->servers > 1 ? 2 : 8);
+	/* of the only one it shows in the end whether it is told of all */
+	trusts = by_ring && !below(now->servers > 1 ? 4 : 2);
 	join(&ep, MSGC_RECEIVER, !by_ring && below(2) ? MSGC_BOUND : 0, 1 + below(MOST_HELD));
 	most_parked = 1 + below(below(2) ? ep.at.held : 2);
 	if (by_ring)
