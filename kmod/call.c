@@ -6,6 +6,7 @@
 #include <linux/err.h>
 #include <linux/nospec.h>
 
+#include "command.h"
 #include "txn.h"
 
 #define CALL_FLAGS	(MSGC_ONEWAY | MSGC_ASYNC | MSGC_NEED_SERVER | MSGC_RESUME)

@@ -36,6 +36,7 @@
 #include <linux/slab.h>
 
 #include "claim.h"
+#include "command.h"
 
 #define WALK		32		/* headers, or records, per section of channel->lock */
 #define PATIENCE	2048		/* sections that find PADs only, of one CLAIM in time */

@@ -7,7 +7,7 @@
  * comes before, and says what is waited for (-EIOCBQUEUED: it is to be looked for); then `look`,
  * again and again, until it returns something else:
  *
- *	-EIOCBQUEUED	nothing yet: it has joined endpoint->wait (msgc_park())
+ *	-EIOCBQUEUED	nothing yet: it is parked (msgc_park())
  *	-EAGAIN		nothing yet, and it may not join: ask msgc_may_wait()
  *
  * With a reason to end (`why`, an errno) it never returns these: it looks for the last time,
@@ -20,6 +20,12 @@
 #include <linux/err.h>
 
 #include "core.h"
+
+/*
+ * ---- uring.c: a command of io_uring waits from now on, in the section of channel->lock in which
+ * nothing was found. -EIOCBQUEUED: it may be gone when this returns. -EAGAIN: it must not yet ----
+ */
+long msgc_park(struct msgc_endpoint *ep, struct msgc_waiter *w);
 
 struct msgc_command {
 	unsigned int cmd, who;

@@ -219,6 +219,20 @@ static inline bool msgc_inherits(const struct msgc_channel *ch)
 	return unlikely(ch->par.flags & MSGC_INHERIT);
 }
 
+/* ---- uring.c: commands that io_uring has parked at an endpoint; all of it: its wait.lock ---- */
+struct msgc_parking {
+	struct wait_queue_entry entry;	/* in endpoint->wait, as the one waiter for all of them */
+	/* CALLs without an outcome, and with; RECVs; WAITs and CLAIMs */
+	struct list_head calls, settled, recvs, others;
+	struct list_head spare;		/* memory for more */
+	u32 nr;				/* parked, or about to be, or spare */
+	u64 soonest;			/* no deadline of theirs is earlier */
+	const void *ring;		/* of the first of recvs */
+	bool mixed;			/* others may be of other rings */
+	const void *told;		/* so many RECVs of this ring, or more, were told of */
+	u32 nr_told;			/* calls, and have not looked */
+};
+
 /* ---- endpoint.c ---- */
 struct msgc_txn;
 struct msgc_hold;
@@ -271,10 +285,7 @@ struct msgc_endpoint {
 	bool discarded;			/* dead, and what it left is given up; channel->lock */
 
 	wait_queue_head_t wait;
-	atomic_t parked;		/* commands of io_uring that wait */
-	/* wait.lock: so many RECVs of this ring, or more, were told of calls and have not looked */
-	const void *told;
-	u32 nr_told;
+	struct msgc_parking parking;
 	atomic_t interrupted;		/* INTERRUPT: the next wait ends */
 	struct hrtimer timer;		/* wakes `wait`; armed lazily */
 	spinlock_t timer_lock;		/* starting it */
@@ -371,7 +382,6 @@ void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline);
 bool msgc_is_waiter(const struct wait_queue_entry *entry);
 int msgc_may_wait(struct msgc_endpoint *ep, u64 deadline);
 int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline);
-long msgc_park(struct msgc_endpoint *ep, struct msgc_waiter *w);	/* channel->lock */
 void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline);
 enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer);
 /* under or after the channel->lock section it is about */
@@ -496,6 +506,8 @@ long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct
 /* ---- command.c, uring.c: the commands of an endpoint fd, by ioctl and by io_uring ---- */
 long msgc_command(struct msgc_endpoint *ep, unsigned int cmd, void __user *uarg);
 int msgc_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+void msgc_parking_init(struct msgc_endpoint *ep);	/* before it is visible */
+void msgc_parking_free(struct msgc_endpoint *ep);
 
 /* ---- held.c: who holds what ---- */
 bool msgc_held_next(struct msgc_channel *ch, u64 *cursor, bool all, struct msgc_wait_row *row);

@@ -24,6 +24,7 @@
 #include <linux/mm.h>
 #include <linux/nospec.h>
 
+#include "command.h"
 #include "ring.h"
 
 static u64 *seen_of(const struct msgc_endpoint *ep)

@@ -275,6 +275,7 @@ void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status)
 	txn->outcome = outcome;
 	txn->event++;
 	msgc_bound_done(txn);
+	msgc_parked_settled(txn);
 }
 
 /* It ends without an answer: withdrawn if queued; if a server has it, the client stops waiting. */

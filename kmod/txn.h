@@ -23,6 +23,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_done *done;		/* likewise; the kernel writes */
 	struct msgc_request req;	/* the client's header, copied once, but for its fds */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
+	struct list_head *parked;	/* the CALL that io_uring has parked; or NULL: wait.lock */
 	struct msgc_files *files;	/* of the request, until it ends; NULL: none */
 	struct msgc_files *got;		/* of the reply, until they are installed */
 	/* INHERIT, while TAKEN: the thread that took it; or NULL. Also read without the lock */
@@ -75,6 +76,16 @@ struct msgc_txn *msgc_txn_first_waiting(struct msgc_channel *ch);
 u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn, struct msgc_files **files);
 void msgc_txn_show(struct msgc_endpoint *server, u32 entry);
 void msgc_txn_let_go(struct msgc_txn *txn);
+
+/* ---- uring.c ---- */
+void __msgc_parked_settled(struct msgc_txn *txn);
+
+/* It has an outcome. Under channel->lock, as parking is: there is none, or it must look again. */
+static inline void msgc_parked_settled(struct msgc_txn *txn)
+{
+	if (READ_ONCE(txn->parked))
+		__msgc_parked_settled(txn);
+}
 
 /* ---- spin.c ---- */
 bool msgc_spin(struct msgc_endpoint *ep, const struct msgc_txn *txn, u64 deadline);

@@ -2,9 +2,10 @@
 /*
  * uring.c - the hot commands by io_uring; those that have to wait are parked.
  *
- * A parked command is a waiter in endpoint->wait, as a sleeping thread is, so whatever wakes one
- * wakes the other. Whoever takes it out of that queue, under the queue's lock, has claimed it, and
- * nobody else touches it:
+ * All commands that are parked at an endpoint are one waiter in endpoint->wait: whatever wakes
+ * threads wakes that, which finds those that are concerned without looking at the others. Whoever
+ * takes a command out of its list, under the queue's lock, has claimed it, and nobody else touches
+ * it:
  *
  *	a waker		queues task work, in which its thread looks again: it is through, or parks
  *	cancellation	(that thread's exit or exec, the ring's end) ends it with -ECANCELED; not
@@ -28,9 +29,10 @@
 #include "command.h"
 #include "txn.h"
 
-#define MOST	128		/* parked, of an endpoint: whoever wakes it walks over them */
+#define MOST	128		/* parked, of an endpoint: a change of the membership wakes all */
 
 struct parked {
+	struct list_head node;		/* in a list of parking, whose lock it is; empty: claimed */
 	struct msgc_waiter waiter;
 	struct msgc_endpoint *ep;	/* the command has its file */
 	struct io_uring_cmd *cmd;
@@ -44,17 +46,49 @@ static struct parked **parked_of(struct io_uring_cmd *cmd)
 	return (struct parked **)cmd->pdu;
 }
 
+/* ---- memory: an endpoint keeps what it has had ---- */
+
+static struct parked *take_spare(struct msgc_parking *lot)
+{
+	struct parked *p = list_first_entry_or_null(&lot->spare, struct parked, node);
+
+	if (p) {
+		list_del_init(&p->node);
+		return p;
+	}
+	if (lot->nr == MOST)
+		return ERR_PTR(-EUSERS);
+	lot->nr++;
+	return NULL;
+}
+
+static void give_spare(struct msgc_endpoint *ep, struct parked *p)
+{
+	spin_lock_irq(&ep->wait.lock);
+	if (p)
+		list_add(&p->node, &ep->parking.spare);
+	else
+		ep->parking.nr--;
+	spin_unlock_irq(&ep->wait.lock);
+}
+
 static struct parked *parked_new(struct msgc_endpoint *ep, struct io_uring_cmd *cmd,
 				 const struct msgc_command *c)
 {
-	struct parked *p = kmalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	struct parked *p;
 
-	if (!p)
-		return ERR_PTR(-ENOMEM);
-	if (atomic_inc_return(&ep->parked) > MOST) {
-		atomic_dec(&ep->parked);
-		kfree(p);
-		return ERR_PTR(-EUSERS);
+	spin_lock_irq(&ep->wait.lock);
+	p = take_spare(&ep->parking);
+	spin_unlock_irq(&ep->wait.lock);
+	if (IS_ERR(p))
+		return p;
+	if (!p) {
+		p = kmalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+		if (!p) {
+			give_spare(ep, NULL);
+			return ERR_PTR(-ENOMEM);
+		}
+		INIT_LIST_HEAD(&p->node);
 	}
 	p->ep = ep;
 	p->cmd = cmd;
@@ -66,74 +100,186 @@ static struct parked *parked_new(struct msgc_endpoint *ep, struct io_uring_cmd *
 
 static void parked_free(struct parked *p)
 {
-	atomic_dec(&p->ep->parked);
-	kfree(p);
+	give_spare(p->ep, p);
 }
 
-/* ---- waking ---- */
-
-/*
- * A call for one of several RECVs of a ring: as many are told as there are calls. A ring that
- * nobody looks at keeps no other one from hearing of it: then somebody may be told in vain.
- */
-static bool tell_of_call(struct msgc_endpoint *ep, const void *ring)
-{
-	lockdep_assert_held(&ep->wait.lock);
-	if (ep->told != ring) {
-		ep->told = ring;
-		ep->nr_told = 0;
-	}
-	if (ep->nr_told >= READ_ONCE(ep->ch->queued))
-		return false;
-	ep->nr_told++;
-	return true;
-}
-
-/* Without channel->lock: whoever changes what is read here wakes afterwards. */
-static bool is_about(const struct parked *p)
-{
-	const struct msgc_waiter *w = &p->waiter;
-	struct msgc_endpoint *ep = p->ep;
-
-	if (READ_ONCE(ep->dead) || atomic_read(&ep->interrupted) ||
-	    w->deadline < READ_ONCE(ep->timer_at))
-		return true;
-	if (w->txn)
-		return READ_ONCE(w->txn->outcome);
-	return w->what != MSGC_WAITS_CALL || tell_of_call(ep, p->ring);
-}
+/* ---- waking; under endpoint->wait.lock ---- */
 
 static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags);
+
+static void take_out(struct parked *p)
+{
+	list_del_init(&p->node);
+	if (p->waiter.txn)
+		WRITE_ONCE(p->waiter.txn->parked, NULL);
+}
 
 /*
  * The end of a CALL may be told together with others that its thread waits for, too. A RECV or
  * CLAIM takes something, and somebody may wait for just that.
  */
-static int wake_parked(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+static void tell(struct parked *p)
 {
-	struct parked *p = container_of(entry, struct parked, waiter.entry);
-
-	if (!is_about(p))
-		return 0;
-	list_del_init(&entry->entry);
+	take_out(p);
 	if (p->waiter.txn)
 		msgc_uring_in_task_lazy(p->cmd, look_again);
 	else
 		msgc_uring_in_task(p->cmd, look_again);
+}
+
+static void tell_all(struct list_head *list)
+{
+	struct parked *p, *next;
+
+	list_for_each_entry_safe(p, next, list, node)
+		tell(p);
+}
+
+/* A call for one of several RECVs of a ring: as many are told as there are calls. */
+static bool has_call_for(struct msgc_endpoint *ep, const void *ring)
+{
+	struct msgc_parking *lot = &ep->parking;
+
+	if (lot->told != ring) {
+		lot->told = ring;
+		lot->nr_told = 0;
+	}
+	if (lot->nr_told >= READ_ONCE(ep->ch->queued))
+		return false;
+	lot->nr_told++;
+	return true;
+}
+
+/* A ring that nobody looks at keeps no other one from hearing of it: some are told in vain. */
+static void tell_of_calls(struct msgc_endpoint *ep)
+{
+	struct msgc_parking *lot = &ep->parking;
+	struct parked *p, *next;
+
+	list_for_each_entry_safe(p, next, &lot->recvs, node) {
+		if (has_call_for(ep, p->ring))
+			tell(p);
+		else if (!lot->mixed)
+			break;
+	}
+}
+
+/* Without channel->lock: whoever changes what is read here wakes afterwards. */
+static bool concerns_all(const struct msgc_endpoint *ep)
+{
+	return READ_ONCE(ep->dead) || atomic_read(&ep->interrupted) ||
+	       ep->parking.soonest < READ_ONCE(ep->timer_at);
+}
+
+static int wake_parked(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+{
+	struct msgc_parking *lot = container_of(entry, struct msgc_parking, entry);
+	struct msgc_endpoint *ep = container_of(lot, struct msgc_endpoint, parking);
+
+	if (concerns_all(ep)) {
+		tell_all(&lot->calls);
+		tell_all(&lot->recvs);
+		lot->soonest = MSGC_FOREVER;
+	}
+	tell_all(&lot->settled);
+	tell_all(&lot->others);
+	tell_of_calls(ep);
 	return 0;
+}
+
+/* Its client is woken afterwards. */
+void __msgc_parked_settled(struct msgc_txn *txn)
+{
+	struct msgc_endpoint *ep = txn->client;
+	unsigned long flags;
+
+	lockdep_assert_held(&ep->ch->lock);
+	spin_lock_irqsave(&ep->wait.lock, flags);
+	if (txn->parked)
+		list_move_tail(txn->parked, &ep->parking.settled);
+	spin_unlock_irqrestore(&ep->wait.lock, flags);
+}
+
+static void join_recvs(struct msgc_parking *lot, struct parked *p)
+{
+	if (list_empty(&lot->recvs)) {
+		lot->ring = p->ring;
+		lot->mixed = false;
+	}
+	lot->mixed |= p->ring != lot->ring;
+	list_add_tail(&p->node, &lot->recvs);
+}
+
+static void join(struct msgc_endpoint *ep, struct parked *p)
+{
+	struct msgc_parking *lot = &ep->parking;
+	struct msgc_txn *txn = p->waiter.txn;
+
+	if (list_empty(&lot->entry.entry))
+		__add_wait_queue(&ep->wait, &lot->entry);
+	lot->soonest = min(lot->soonest, p->waiter.deadline);
+	if (txn) {
+		list_add_tail(&p->node, &lot->calls);
+		WRITE_ONCE(txn->parked, &p->node);
+	} else if (p->waiter.what == MSGC_WAITS_CALL) {
+		join_recvs(lot, p);
+	} else {
+		list_add_tail(&p->node, &lot->others);
+	}
+}
+
+/*
+ * Whoever changes what was looked for wakes it, since he needs channel->lock for that. INTERRUPT
+ * and the timer's callback do not; they set their mark, then wake: the mark is looked at here under
+ * the lock that they take for it.
+ */
+long msgc_park(struct msgc_endpoint *ep, struct msgc_waiter *w)
+{
+	unsigned long flags;
+	bool joins;
+
+	lockdep_assert_held(&ep->ch->lock);
+	spin_lock_irqsave(&ep->wait.lock, flags);
+	joins = !atomic_read(&ep->interrupted) && w->deadline >= READ_ONCE(ep->timer_at);
+	if (joins)
+		join(ep, container_of(w, struct parked, waiter));
+	spin_unlock_irqrestore(&ep->wait.lock, flags);
+	return joins ? -EIOCBQUEUED : -EAGAIN;
+}
+
+void msgc_parking_init(struct msgc_endpoint *ep)
+{
+	struct msgc_parking *lot = &ep->parking;
+
+	init_waitqueue_func_entry(&lot->entry, wake_parked);
+	INIT_LIST_HEAD(&lot->entry.entry);
+	INIT_LIST_HEAD(&lot->calls);
+	INIT_LIST_HEAD(&lot->settled);
+	INIT_LIST_HEAD(&lot->recvs);
+	INIT_LIST_HEAD(&lot->others);
+	INIT_LIST_HEAD(&lot->spare);
+	lot->soonest = MSGC_FOREVER;
+}
+
+void msgc_parking_free(struct msgc_endpoint *ep)
+{
+	struct parked *p, *next;
+
+	list_for_each_entry_safe(p, next, &ep->parking.spare, node)
+		kfree(p);
 }
 
 /* A RECV that was told of a call is about to look, or will not. */
 static void has_heard(struct parked *p)
 {
-	struct msgc_endpoint *ep = p->ep;
+	struct msgc_parking *lot = &p->ep->parking;
 
 	if (p->waiter.what != MSGC_WAITS_CALL)
 		return;
-	spin_lock_irq(&ep->wait.lock);
-	if (ep->told == p->ring && ep->nr_told)
-		ep->nr_told--;
-	spin_unlock_irq(&ep->wait.lock);
+	spin_lock_irq(&p->ep->wait.lock);
+	if (lot->told == p->ring && lot->nr_told)
+		lot->nr_told--;
+	spin_unlock_irq(&p->ep->wait.lock);
 }
 
 static bool claim(struct parked *p)
@@ -141,8 +287,9 @@ static bool claim(struct parked *p)
 	bool claimed;
 
 	spin_lock_irq(&p->ep->wait.lock);
-	claimed = !list_empty(&p->waiter.entry.entry);
-	list_del_init(&p->waiter.entry.entry);
+	claimed = !list_empty(&p->node);
+	if (claimed)
+		take_out(p);
 	spin_unlock_irq(&p->ep->wait.lock);
 	return claimed;
 }
@@ -223,7 +370,6 @@ static int begin(struct msgc_endpoint *ep, const struct msgc_command *c, struct 
 		parked_free(p);
 		return ret;
 	}
-	p->waiter.entry.func = wake_parked;
 	msgc_uring_mark_cancelable(cmd, issue_flags);
 	ret = look(p);
 	if (ret != -EIOCBQUEUED)

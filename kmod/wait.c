@@ -99,32 +99,6 @@ int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline)
 	return msgc_may_wait(ep, deadline) ?: signal_pending(current) ? -ERESTARTSYS : 0;
 }
 
-/* Would it go unnoticed by those who wake for a reason that channel->lock does not guard? */
-static bool is_covered(const struct msgc_endpoint *ep, u64 deadline)
-{
-	return !atomic_read(&ep->interrupted) && deadline >= READ_ONCE(ep->timer_at);
-}
-
-/*
- * A command of io_uring joins ep->wait, in the section of channel->lock in which it was looked
- * for and nothing was found: so whoever changes that wakes it. INTERRUPT and the timer's callback
- * set their mark, then wake; the mark is looked at here under the lock that they take for it.
- * -EIOCBQUEUED: it has joined, and may be gone when this returns. -EAGAIN: it must not.
- */
-long msgc_park(struct msgc_endpoint *ep, struct msgc_waiter *w)
-{
-	unsigned long flags;
-	bool joins;
-
-	lockdep_assert_held(&ep->ch->lock);
-	spin_lock_irqsave(&ep->wait.lock, flags);
-	joins = is_covered(ep, w->deadline);
-	if (joins)
-		__add_wait_queue_entry_tail(&ep->wait, &w->entry);
-	spin_unlock_irqrestore(&ep->wait.lock, flags);
-	return joins ? -EIOCBQUEUED : -EAGAIN;
-}
-
 /*
  * The timer's callback may set timer_at to idle right after a start here and so hide a deadline
  * from the next caller, who then moves the timer back. No deadline is lost by that: the
