@@ -22,6 +22,7 @@ enum use {
 
 struct client {
 	uint32_t slots;
+	uint32_t next;			/* to be looked at first for a free one */
 	uint64_t request, reply;	/* bytes of each area, whole pages */
 	uint8_t use[SLOTS];
 	uint8_t untaken[SLOTS];		/* files that came with the answer, see files.c */
@@ -97,16 +98,23 @@ static bool finished(struct ipc_endpoint *ep, uint32_t slot)
 	return now.event != header(ep, slot)->handled && now.outcome != MSGC_O_NONE;
 }
 
+static uint32_t after(const struct client *c, uint32_t slot)
+{
+	return slot + 1 < c->slots ? slot + 1 : 0;
+}
+
 /* A free slot; -EAGAIN: a server is about to let go of one; -EBUSY: the caller has to. */
 static int find_free(struct ipc_endpoint *ep)
 {
 	struct client *c = client_of(ep);
 	bool left = false, uncollected = false;
 
-	for (uint32_t i = 0; i < c->slots; i++) {
+	for (uint32_t n = c->slots, i = c->next; n; n--, i = after(c, i)) {
 		settle(ep, i);
-		if (c->use[i] == SLOT_FREE)
+		if (c->use[i] == SLOT_FREE) {
+			c->next = after(c, i);
 			return (int)i;
+		}
 		left |= c->use[i] == SLOT_LEFT;
 		uncollected |= in_flight(c, i) && finished(ep, i);
 	}
@@ -442,6 +450,7 @@ static void free_answer(struct ipc_endpoint *ep, uint32_t slot)
 	if (c->untaken[slot])
 		ipc_files_close(line(ep, slot)->fds, &c->untaken[slot]);
 	c->use[slot] = SLOT_FREE;
+	c->next = slot;		/* its memory is in the cache */
 }
 
 static int client_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n)
