@@ -255,7 +255,7 @@ static void drain(struct ipc_batch *b)
 
 	while (b->count[CALLED] || b->count[ADDED]) {
 		cancel_called(b);
-		ret = b->way->wait(b, ipc_in(CANCEL_NS));
+		ret = b->way->wait(b, 1, ipc_in(CANCEL_NS));
 		if (ret && ret != -EINTR && ret != -ETIMEDOUT)
 			return;
 	}
@@ -350,8 +350,25 @@ IPC_API int ipc_batch_reap(struct ipc_batch *b, struct ipc_done *out, unsigned i
 		return -ENOENT;
 	/* What is there already is not waited for, but what was added begins. */
 	if (b->count[ADDED] || !b->count[ENDED])
-		ret = b->way->wait(b, b->count[ENDED] ? IPC_NOW : deadline);
+		ret = b->way->wait(b, 1, b->count[ENDED] ? IPC_NOW : deadline);
 	return b->count[ENDED] ? (int)take_ended(b, out, n) : ret;
+}
+
+IPC_API int ipc_batch_wait(struct ipc_batch *b, unsigned int n, uint64_t deadline)
+{
+	uint32_t all;
+	int ret = 0;
+
+	if (!is_ours(b))
+		return -EPERM;
+	all = b->count[ENDED] + b->count[CALLED] + b->count[ADDED];
+	if (!all)
+		return -ENOENT;
+	if (n > all)
+		n = all;
+	while (!ret && b->count[ENDED] < n)
+		ret = b->way->wait(b, n - b->count[ENDED], deadline);
+	return ret;
 }
 
 static uint32_t find(const struct ipc_batch *b, enum list list, const struct ipc_endpoint *ep,

@@ -30,8 +30,11 @@ struct ipc_way {
 	unsigned int flags;	/* of CALL */
 	/* Give it all that is added, each of which is CALLED then, or ENDED. */
 	int (*submit)(struct ipc_batch *b);
-	/* The same, then wait until something more has ENDED; something is CALLED or ADDED. */
-	int (*wait)(struct ipc_batch *b, uint64_t deadline);
+	/*
+	 * The same, then wait until something more has ENDED, better n more; so many are CALLED or
+	 * ADDED.
+	 */
+	int (*wait)(struct ipc_batch *b, uint32_t n, uint64_t deadline);
 	int (*cancel)(struct ipc_batch *b, uint32_t i);	/* what is CALLED */
 };
 

@@ -99,10 +99,12 @@ static int sleep_until(struct ipc_batch *b, uint64_t deadline)
 	return deadline == IPC_NOW ? -EAGAIN : -ETIMEDOUT;
 }
 
-static int poll_wait(struct ipc_batch *b, uint64_t deadline)
+/* One is enough: there is no way of sleeping for more. */
+static int poll_wait(struct ipc_batch *b, uint32_t n, uint64_t deadline)
 {
 	int ret = poll_submit(b);
 
+	(void)n;
 	while (!ret && !look(b)) {
 		if (!b->count[CALLED])		/* all failed at once */
 			return 0;

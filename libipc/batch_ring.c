@@ -127,7 +127,7 @@ static unsigned int take_cqes(struct ipc_batch *b)
 }
 
 /* Hand in what is queued, and wait. 0: something may have come. */
-static int enter(struct ipc_batch *b, uint64_t deadline)
+static int enter(struct ipc_batch *b, uint32_t n, uint64_t deadline)
 {
 	struct __kernel_timespec ts;
 	struct io_uring_cqe *cqe;
@@ -137,23 +137,23 @@ static int enter(struct ipc_batch *b, uint64_t deadline)
 	if (deadline == IPC_NOW)
 		return io_uring_submit_and_get_events(b->ring);
 	if (deadline == IPC_FOREVER)
-		return io_uring_submit_and_wait(b->ring, 1);
+		return io_uring_submit_and_wait(b->ring, n);
 	now = sys_now();
 	ns = deadline > now ? deadline - now : 0;
 	ts.tv_sec = (int64_t)(ns / 1000000000);
 	ts.tv_nsec = (long long)(ns % 1000000000);
-	ret = io_uring_submit_and_wait_timeout(b->ring, &cqe, 1, &ts, NULL);
+	ret = io_uring_submit_and_wait_timeout(b->ring, &cqe, n, &ts, NULL);
 	return ret == -ETIME ? -ETIMEDOUT : ret;
 }
 
-static int ring_wait(struct ipc_batch *b, uint64_t deadline)
+static int ring_wait(struct ipc_batch *b, uint32_t n, uint64_t deadline)
 {
 	int ret;
 
 	for (;;) {
 		ret = queue_added(b);
 		if (ret >= 0)
-			ret = enter(b, deadline);
+			ret = enter(b, n, deadline);
 		/* Also after an error: it may have come together with an outcome. */
 		if (take_cqes(b))
 			return 0;

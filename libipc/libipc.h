@@ -649,6 +649,15 @@ int ipc_batch_submit(struct ipc_batch *b);
 int ipc_batch_reap(struct ipc_batch *b, struct ipc_done *out, unsigned int n, uint64_t deadline);
 
 /*
+ * Begin the calls that were added, and wait until n outcomes are there to be reaped, or as many as
+ * the batch has calls. By io_uring the thread sleeps until then, and is not woken by each of them.
+ * Returns 0.
+ *
+ * -ETIMEDOUT, -EAGAIN, -EINTR: there may be fewer. -ENOENT, -EBUSY, -ENOMEM: as ipc_batch_reap().
+ */
+int ipc_batch_wait(struct ipc_batch *b, unsigned int n, uint64_t deadline);
+
+/*
  * End a call of this batch with this cookie, unless it has an outcome already: ipc_batch_reap()
  * tells, -ECANCELED, and IPC_NOT_EXECUTED or IPC_MAYBE. By io_uring this goes with the next
  * submission. -ENOENT: there is no such call that goes on.

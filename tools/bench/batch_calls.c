@@ -126,8 +126,10 @@ void call_batch(struct ipc_batch *b, struct ipc_endpoint *const *ep, unsigned in
 		must(ep[i % n], ipc_batch_call(b, ep[i % n], &msg, IPC_FOREVER), "batch");
 	}
 	while (left) {
-		int got = ipc_batch_reap(b, done, left, IPC_FOREVER);
+		int got = ipc_batch_wait(b, left, IPC_FOREVER);
 
+		if (!got)
+			got = ipc_batch_reap(b, done, left, IPC_NOW);
 		if (got < 0)
 			die("reap: %s", ipc_strerror(got));
 		for (int i = 0; i < got; i++) {
