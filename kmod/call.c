@@ -137,7 +137,7 @@ static long wait_for_outcome(struct msgc_txn *txn, u64 until, struct msgc_files 
 	bool done;
 
 	msgc_waiter_init(&waiter, MSGC_WAITS_OUTCOME, until);
-	waiter.txn = txn;
+	waiter.want.txn = txn;
 	do {
 		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);
 		done = settled(txn, 0, files);
@@ -177,11 +177,23 @@ static int check_call(const struct msgc_channel *ch, const struct msgc_call *cal
 	return call->deadline == MSGC_NOW ? -EINVAL : 0;
 }
 
+/* Which call it is about, if all is well. */
+static struct msgc_txn *find_call(const struct msgc_endpoint *ep, const struct msgc_call *call)
+{
+	int err = check_call(ep->ch, call);
+
+	return err ? ERR_PTR(err) : &ep->txn[array_index_nospec(call->slot, ep->ch->par.slots)];
+}
+
+/* Who waits for it. */
+enum waits { NOBODY, THREAD, RING };
+
 /*
- * Begins, or resumes. After that there is a waiter, unless it is asynchronous: the calling thread,
- * if it is going to sleep.
+ * Begins, or resumes. After that there is a waiter, unless it is asynchronous. By io_uring it is
+ * parked in the same section, unless it has its outcome (-EAGAIN), and may be gone then.
  */
-static int begin(struct msgc_txn *txn, const struct msgc_call *call, bool sleeps, u64 *until)
+static int begin(struct msgc_txn *txn, const struct msgc_call *call, enum waits who,
+		 struct msgc_awaited *want)
 {
 	u64 deadline = msgc_deadline_to_host(call->deadline);
 	struct msgc_channel *ch = txn->client->ch;
@@ -197,14 +209,19 @@ static int begin(struct msgc_txn *txn, const struct msgc_call *call, bool sleeps
 	if (txn->client->dead)
 		err = -ESHUTDOWN;
 	else if (resume)
-		err = resume_locked(txn, deadline, sleeps);
+		err = resume_locked(txn, deadline, who == THREAD);
 	else
-		err = start_locked(txn, call, deadline, prio, &req, files, sleeps);
-	if (!err && !(call->flags & MSGC_ASYNC))
-		txn->waiter = true;
-	*until = min(deadline, txn->deadline);
+		err = start_locked(txn, call, deadline, prio, &req, files, who == THREAD);
+	if (!err) {
+		files = NULL;		/* the call has them */
+		txn->waiter = who;
+		want->txn = txn;
+		want->deadline = min(deadline, txn->deadline);
+		if (who == RING)
+			err = txn->outcome ? -EAGAIN : msgc_park(txn->client, want);
+	}
 	spin_unlock(&ch->lock);
-	if (unlikely(err && files))
+	if (unlikely(files))
 		msgc_files_put(files);
 	return err;
 }
@@ -212,26 +229,24 @@ static int begin(struct msgc_txn *txn, const struct msgc_call *call, bool sleeps
 long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
 	struct msgc_call *call = &arg->call;
+	struct msgc_txn *txn = find_call(ep, call);
 	struct msgc_files *files = NULL;
-	struct msgc_txn *txn;
-	u64 until;
+	struct msgc_awaited want;
 	long ret;
 
-	ret = check_call(ep->ch, call);
-	if (ret)
-		return ret;
-	txn = &ep->txn[array_index_nospec(call->slot, ep->ch->par.slots)];
-	ret = begin(txn, call, !(call->flags & MSGC_ASYNC), &until);
+	if (IS_ERR(txn))
+		return PTR_ERR(txn);
+	ret = begin(txn, call, call->flags & MSGC_ASYNC ? NOBODY : THREAD, &want);
 	if (ret)
 		return ret;
 	msgc_inherit_settle(ep->ch);
 	if (call->flags & MSGC_ASYNC) {
-		msgc_timer_arm(ep, until);	/* for those who poll */
+		msgc_timer_arm(ep, want.deadline);	/* for those who poll */
 		return 0;
 	}
 	msgc_inherit_sleep(txn);
-	ret = served_meanwhile(txn, until, &files) ? txn->slot :
-						     wait_for_outcome(txn, until, &files);
+	ret = served_meanwhile(txn, want.deadline, &files) ?
+		txn->slot : wait_for_outcome(txn, want.deadline, &files);
 	if (unlikely(files))
 		msgc_files_collect(txn, files);
 	if (ret == -ERESTARTSYS || ret == -EINTR)
@@ -239,29 +254,16 @@ long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg)
 	return ret;
 }
 
-long msgc_call_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+long msgc_call_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want)
 {
-	const struct msgc_call *call = &arg->call;
-	struct msgc_txn *txn;
-	u64 until;
-	long ret;
+	struct msgc_txn *txn = find_call(ep, &arg->call);
 
-	ret = check_call(ep->ch, call);
-	if (ret)
-		return ret;
-	txn = &ep->txn[array_index_nospec(call->slot, ep->ch->par.slots)];
-	ret = begin(txn, call, false, &until);
-	if (ret)
-		return ret;
-	msgc_inherit_settle(ep->ch);
-	msgc_waiter_init(w, MSGC_WAITS_OUTCOME, until);
-	w->txn = txn;
-	return -EIOCBQUEUED;
+	return IS_ERR(txn) ? PTR_ERR(txn) : begin(txn, &arg->call, RING, want);
 }
 
-long msgc_call_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
+long msgc_call_look(struct msgc_endpoint *ep, struct msgc_awaited *want, int why)
 {
-	struct msgc_txn *txn = w->txn;
+	struct msgc_txn *txn = want->txn;
 	struct msgc_files *files = NULL;
 	long ret = why;
 
@@ -269,7 +271,7 @@ long msgc_call_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
 	if (settled_locked(txn, why, &files) && !comes_first(why))
 		ret = txn->slot;
 	else if (!why)
-		ret = msgc_park(ep, w);
+		ret = msgc_park(ep, want);
 	spin_unlock(&ep->ch->lock);
 	if (unlikely(files))
 		msgc_files_collect(txn, files);
@@ -416,14 +418,15 @@ long msgc_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 	return check_recv(&arg->recv) ?: receive(ep, msgc_deadline_to_host(arg->recv.deadline));
 }
 
-long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want)
 {
-	msgc_waiter_init(w, MSGC_WAITS_CALL, msgc_deadline_to_host(arg->recv.deadline));
-	return check_recv(&arg->recv) ?: -EIOCBQUEUED;
+	want->deadline = msgc_deadline_to_host(arg->recv.deadline);
+	want->replied = false;
+	return check_recv(&arg->recv) ?: -EAGAIN;
 }
 
 /* Of REPLY_RECV, too. */
-long msgc_recv_look(struct msgc_endpoint *server, struct msgc_waiter *w, int why)
+long msgc_recv_look(struct msgc_endpoint *server, struct msgc_awaited *want, int why)
 {
 	struct msgc_files *files = NULL;
 	long ret;
@@ -433,7 +436,7 @@ long msgc_recv_look(struct msgc_endpoint *server, struct msgc_waiter *w, int why
 	spin_lock(&server->ch->lock);
 	ret = receive_locked(server, &files);
 	if (ret == -EAGAIN)
-		ret = why ?: msgc_park(server, w);
+		ret = why ?: msgc_park(server, want);
 	spin_unlock(&server->ch->lock);
 	if (unlikely(files))
 		msgc_files_receive(server, ret, files);
@@ -537,14 +540,10 @@ long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 	return replied && ret == -EBUSY ? -EAGAIN : ret;
 }
 
-long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg,
+			   struct msgc_awaited *want)
 {
-	int err = arg->reply.call ? answer(ep, &arg->reply, false) : 0;
-
-	if (err)
-		return err;
-	msgc_inherit_settle(ep->ch);
-	msgc_waiter_init(w, MSGC_WAITS_CALL, own_deadline(ep));
-	w->replied = arg->reply.call;
-	return -EIOCBQUEUED;
+	want->replied = arg->reply.call;
+	want->deadline = own_deadline(ep);
+	return (want->replied ? answer(ep, &arg->reply, false) : 0) ?: -EAGAIN;
 }

@@ -459,7 +459,7 @@ static long channel_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	case MSGC_EVICT:
 		return msgc_channel_evict(cf->ch, uarg);
 	default:
-		return -ENOIOCTLCMD;
+		return -ENOTTY;
 	}
 }
 

@@ -560,7 +560,7 @@ static int walk_on(struct msgc_endpoint *ep, u64 deadline, u32 *rounds)
 	if (msgc_interrupted(ep))
 		return -EINTR;
 	if (deadline != MSGC_FOREVER && ++*rounds >= PATIENCE && ktime_get_ns() >= deadline) {
-		wake_up_all(&ep->wait);
+		msgc_wake_all(ep);
 		return deadline == MSGC_NOW ? -EAGAIN : -ETIMEDOUT;
 	}
 	if (signal_pending(current))
@@ -599,7 +599,7 @@ static long claim(struct msgc_claimer *c, u64 deadline)
 static int check_and_begin(struct msgc_endpoint *ep, const struct msgc_claim *claim)
 {
 	if (!ep->claimer)
-		return -ENOIOCTLCMD;
+		return -ENOTTY;
 	if (claim->flags)
 		return -EOPNOTSUPP;
 	return begin(ep->claimer, claim->n) ?: !!claim->n;
@@ -614,15 +614,15 @@ long msgc_claim(struct msgc_endpoint *ep, union msgc_hot *arg)
 	return claim(ep->claimer, msgc_deadline_to_host(arg->claim.deadline));
 }
 
-long msgc_claim_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+long msgc_claim_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want)
 {
 	int ret = check_and_begin(ep, &arg->claim);
 
-	msgc_waiter_init(w, MSGC_WAITS_CLAIM, msgc_deadline_to_host(arg->claim.deadline));
-	return ret <= 0 ? ret : -EIOCBQUEUED;
+	want->deadline = msgc_deadline_to_host(arg->claim.deadline);
+	return ret <= 0 ? ret : -EAGAIN;
 }
 
-static long look_or_park(struct msgc_claimer *c, struct msgc_waiter *w)
+static long look_or_park(struct msgc_claimer *c, struct msgc_awaited *want)
 {
 	struct msgc_channel *ch = c->ep->ch;
 	long ret;
@@ -630,23 +630,23 @@ static long look_or_park(struct msgc_claimer *c, struct msgc_waiter *w)
 	spin_lock(&ch->lock);
 	ret = look_locked(c);						/* A, B, C */
 	if (ret == -EAGAIN)
-		ret = msgc_park(c->ep, w);				/* 0, D: under the lock */
+		ret = msgc_park(c->ep, want);				/* 0, D: under the lock */
 	msgc_ring_unlock(ch);
 	return ret;
 }
 
 /* Whoever runs this has other things to do than to walk over PADs for ever. */
-long msgc_claim_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
+long msgc_claim_look(struct msgc_endpoint *ep, struct msgc_awaited *want, int why)
 {
 	struct msgc_claimer *c = ep->claimer;
 	u32 rounds = 0;
 	long ret = why;
 
 	if (!why)
-		ret = look_or_park(c, w);
+		ret = look_or_park(c, want);
 	while (ret == -EINPROGRESS && ++rounds < PATIENCE) {
 		cond_resched();
-		ret = look_or_park(c, w);
+		ret = look_or_park(c, want);
 	}
 	if (ret == -EIOCBQUEUED || (ret == -EAGAIN && !why))
 		return ret;
@@ -690,7 +690,7 @@ long msgc_return(struct msgc_endpoint *ep, union msgc_hot *arg)
 	long ret;
 
 	if (!ep->claimer)
-		return -ENOIOCTLCMD;
+		return -ENOTTY;
 	if (arg->give_back.flags)
 		return -EOPNOTSUPP;
 	if (arg->give_back.zero)

@@ -16,7 +16,7 @@ static long detach(struct msgc_endpoint *ep, union msgc_hot *arg)
 static long interrupt(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
 	atomic_set(&ep->interrupted, 1);
-	wake_up_all(&ep->wait);
+	msgc_wake_all(ep);
 	return 0;
 }
 
@@ -59,6 +59,11 @@ static const struct msgc_command *find_command(const struct msgc_endpoint *ep, u
 	return c->cmd == cmd && c->who & who_is(ep) ? c : NULL;
 }
 
+const struct msgc_command *msgc_command_of(unsigned int cmd)
+{
+	return &commands[_IOC_NR(cmd)];
+}
+
 static bool takes_nothing(unsigned int cmd)
 {
 	return cmd == MSGC_KICK || cmd == MSGC_INTERRUPT || cmd == MSGC_DETACH;
@@ -73,7 +78,7 @@ const struct msgc_command *msgc_command_find(const struct msgc_endpoint *ep, uns
 		return ERR_PTR(-EPERM);
 	c = find_command(ep, cmd);
 	if (!c)
-		return ERR_PTR(-ENOIOCTLCMD);
+		return ERR_PTR(-ENOTTY);
 	if (c->who == SERVER && msgc_bound_elsewhere(ep))
 		return ERR_PTR(-EPERM);
 	return c;

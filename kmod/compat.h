@@ -85,7 +85,20 @@ static inline void msgc_uring_done(struct io_uring_cmd *cmd, long ret, unsigned 
 
 #if MSGC_URING_PARKS
 
-#define msgc_uring_ring(cmd)		(cmd_to_io_kiocb(cmd)->ctx)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define msgc_uring_task(cmd)		(cmd_to_io_kiocb(cmd)->task)
+#else
+#define msgc_uring_task(cmd)		io_uring_cmd_get_task(cmd)
+#endif
+
+/* What must be entered for task work to run: the ring, or any system call of the thread. */
+static inline const void *msgc_uring_runner(struct io_uring_cmd *cmd)
+{
+	const struct io_ring_ctx *ring = cmd_to_io_kiocb(cmd)->ctx;
+
+	return ring->flags & IORING_SETUP_DEFER_TASKRUN ? (const void *)ring : msgc_uring_task(cmd);
+}
+
 #define msgc_uring_mark_cancelable(cmd, flags)	io_uring_cmd_mark_cancelable(cmd, flags)
 #define msgc_uring_is_cancel(flags)	((flags) & IO_URING_F_CANCEL)
 #define msgc_uring_in_task(cmd, fn)	io_uring_cmd_complete_in_task(cmd, fn)
@@ -101,7 +114,7 @@ static inline void msgc_uring_done(struct io_uring_cmd *cmd, long ret, unsigned 
 
 #else
 
-#define msgc_uring_ring(cmd)		((void)(cmd), NULL)
+#define msgc_uring_runner(cmd)		((void)(cmd), NULL)
 #define msgc_uring_mark_cancelable(cmd, flags)	((void)(cmd), (void)(flags))
 #define msgc_uring_is_cancel(flags)	((void)(flags), false)
 #define msgc_uring_in_task(cmd, fn)	((void)(cmd), (void)(fn))

@@ -219,18 +219,16 @@ static inline bool msgc_inherits(const struct msgc_channel *ch)
 	return unlikely(ch->par.flags & MSGC_INHERIT);
 }
 
-/* ---- uring.c: commands that io_uring has parked at an endpoint; all of it: its wait.lock ---- */
+/* ---- uring.c: commands that io_uring has parked at an endpoint ---- */
 struct msgc_parking {
-	struct wait_queue_entry entry;	/* in endpoint->wait, as the one waiter for all of them */
-	/* CALLs without an outcome, and with; RECVs; WAITs and CLAIMs */
-	struct list_head calls, settled, recvs, others;
-	struct list_head spare;		/* memory for more */
-	u32 nr;				/* parked, or about to be, or spare */
-	u64 soonest;			/* no deadline of theirs is earlier */
-	const void *ring;		/* of the first of recvs */
-	bool mixed;			/* others may be of other rings */
-	const void *told;		/* so many RECVs of this ring, or more, were told of */
-	u32 nr_told;			/* calls, and have not looked */
+	spinlock_t lock;		/* the lists, and the rest but for the counts */
+	struct list_head calls, recvs, others;	/* CALLs; RECVs; WAITs and CLAIMs */
+	u64 soonest;			/* no deadline of calls and recvs is earlier */
+	const void *runner;		/* of the first of recvs */
+	bool mixed;			/* others may have other runners */
+	const void *told;		/* so many RECVs of this runner, or more, were told of */
+	atomic_t nr_told;		/* calls, and have not looked */
+	atomic_t nr;			/* parked, or about to be */
 };
 
 /* ---- endpoint.c ---- */
@@ -313,14 +311,22 @@ struct msgc_endpoint {
 	u32 taken;
 };
 
-/* A thread that sleeps in a command, on its stack; or a command that io_uring has parked. */
+/* What a command waits for, and until when. */
+struct msgc_awaited {
+	u64 deadline;
+	union {
+		struct msgc_txn *txn;	/* CALL: its outcome */
+		u32 events;		/* WAIT */
+		bool replied;		/* REPLY_RECV: it has */
+	};
+};
+
+/* A thread that sleeps in a command, on its stack. */
 struct msgc_waiter {
 	struct wait_queue_entry entry;	/* in endpoint->wait, whose lock guards the rest */
-	struct msgc_txn *txn;		/* CALL: whose outcome */
-	u64 deadline;
+	struct msgc_awaited want;
 	unsigned long since;		/* jiffies */
-	u16 what, events;		/* MSGC_WAITS_xxx; WAIT: the events */
-	bool replied;			/* REPLY_RECV: it has */
+	u16 what;			/* MSGC_WAITS_xxx */
 };
 
 union msgc_hot {			/* the 16 bytes of a command */
@@ -384,7 +390,9 @@ int msgc_may_wait(struct msgc_endpoint *ep, u64 deadline);
 int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline);
 void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline);
 enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer);
+void msgc_wake_all(struct msgc_endpoint *ep);
 /* under or after the channel->lock section it is about */
+void msgc_wake(struct msgc_endpoint *ep);
 void msgc_wake_sync(struct msgc_endpoint *ep);
 
 /*
@@ -405,8 +413,8 @@ bool msgc_ring_drained(struct msgc_endpoint *sender);	/* of a dead one */
 /* after any of the above: tells everybody of refusals */
 void msgc_ring_unlock(struct msgc_channel *ch) __releases(&ch->lock);
 long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg);
-long msgc_wait_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
-long msgc_wait_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
+long msgc_wait_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want);
+long msgc_wait_look(struct msgc_endpoint *ep, struct msgc_awaited *want, int why);
 long msgc_kick(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_refuse(struct msgc_endpoint *ep, union msgc_hot *arg);
 
@@ -437,8 +445,8 @@ bool msgc_claims_row(struct msgc_wait_row *row, const struct msgc_endpoint *rece
 bool msgc_walk_ended(const struct msgc_endpoint *sender);
 u64 msgc_walk_cursor(const struct msgc_endpoint *sender);
 long msgc_claim(struct msgc_endpoint *ep, union msgc_hot *arg);
-long msgc_claim_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
-long msgc_claim_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
+long msgc_claim_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want);
+long msgc_claim_look(struct msgc_endpoint *ep, struct msgc_awaited *want, int why);
 long msgc_return(struct msgc_endpoint *ep, union msgc_hot *arg);
 
 /* ---- txn.c: rendezvous, the states of a call ---- */
@@ -492,22 +500,23 @@ static inline void msgc_inherit_timer(struct msgc_endpoint *ep)
 
 /* ---- call.c: the commands of rendezvous mode ---- */
 long msgc_call(struct msgc_endpoint *ep, union msgc_hot *arg);
-long msgc_call_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
-long msgc_call_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
+long msgc_call_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want);
+long msgc_call_look(struct msgc_endpoint *ep, struct msgc_awaited *want, int why);
 long msgc_cancel(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_recv(struct msgc_endpoint *ep, union msgc_hot *arg);
-long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
-long msgc_recv_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
+long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want);
+long msgc_recv_look(struct msgc_endpoint *ep, struct msgc_awaited *want, int why);
 long msgc_reply(struct msgc_endpoint *ep, union msgc_hot *arg);
 long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg);
-long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w);
+long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg,
+			   struct msgc_awaited *want);
 #define msgc_reply_recv_look msgc_recv_look
 
 /* ---- command.c, uring.c: the commands of an endpoint fd, by ioctl and by io_uring ---- */
 long msgc_command(struct msgc_endpoint *ep, unsigned int cmd, void __user *uarg);
 int msgc_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
-void msgc_parking_init(struct msgc_endpoint *ep);	/* before it is visible */
-void msgc_parking_free(struct msgc_endpoint *ep);
+void msgc_parking_init(struct msgc_parking *lot);
+void msgc_parked_wake(struct msgc_endpoint *ep);
 
 /* ---- held.c: who holds what ---- */
 bool msgc_held_next(struct msgc_channel *ch, u64 *cursor, bool all, struct msgc_wait_row *row);

@@ -157,7 +157,6 @@ static void endpoint_free(struct kref *ref)
 {
 	struct msgc_endpoint *ep = container_of(ref, struct msgc_endpoint, ref);
 
-	msgc_parking_free(ep);
 	msgc_claims_free(ep);
 	msgc_call_free(ep);
 	msgc_region_free(&ep->own);
@@ -201,7 +200,7 @@ static struct msgc_endpoint *endpoint_new(struct msgc_channel *ch, const struct 
 	init_completion(&ep->settled);
 	INIT_LIST_HEAD(&ep->open);
 	init_waitqueue_head(&ep->wait);
-	msgc_parking_init(ep);
+	msgc_parking_init(&ep->parking);
 	spin_lock_init(&ep->timer_lock);
 	ep->timer_at = U64_MAX;
 	msgc_hrtimer_setup(&ep->timer, msgc_timer_fired, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_SOFT);

@@ -119,9 +119,12 @@ static void fill_waiter(struct msgc_wait_row *row, const struct msgc_endpoint *e
 	row->tid = task_pid_nr_ns(task, task_active_pid_ns(current));
 	msgc_inherit_row(row, task);
 	row->what = waiter->what;
-	row->slot = waiter->txn ? waiter->txn->slot : waiter->events;
+	if (waiter->what == MSGC_WAITS_OUTCOME)
+		row->slot = waiter->want.txn->slot;
+	else if (waiter->what == MSGC_WAITS_EVENT)
+		row->slot = waiter->want.events;
 	row->since_ns = since(waiter->since);
-	row->deadline = msgc_deadline_to_user(waiter->deadline);
+	row->deadline = msgc_deadline_to_user(waiter->want.deadline);
 }
 
 /* Of a call: who has it, or the only one that can take it. */
@@ -144,10 +147,10 @@ static void fill_target(struct msgc_wait_row *row, struct msgc_endpoint *ep,
 {
 	const struct msgc_endpoint *laggard;
 
-	if (waiter->txn) {
-		fill_server(row, waiter->txn);
+	if (waiter->what == MSGC_WAITS_OUTCOME) {
+		fill_server(row, waiter->want.txn);
 	} else if (waiter->what == MSGC_WAITS_EVENT && msgc_is_sender(ep) &&
-		   waiter->events & MSGC_OUT) {
+		   waiter->want.events & MSGC_OUT) {
 		laggard = msgc_ring_laggard(ep);
 		row->on = laggard ? laggard->id : 0;
 	}

@@ -123,7 +123,7 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case MSGC_LIST:
 		return device_sees(df) ?: msgc_list(df->registry, uarg);
 	default:
-		return -ENOIOCTLCMD;
+		return -ENOTTY;
 	}
 }
 

@@ -431,7 +431,7 @@ static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint
 	long ret;
 
 	msgc_waiter_init(&waiter, MSGC_WAITS_EVENT, deadline);
-	waiter.events = want;
+	waiter.want.events = want;
 	do {
 		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);	/* 0 */
 		ret = arm_and_look(ep, peer) & want;
@@ -487,7 +487,7 @@ long msgc_wait(struct msgc_endpoint *ep, union msgc_hot *arg)
 }
 
 /* The peer is kicked before it has joined the queue, but what follows from that it finds then. */
-long msgc_wait_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_waiter *w)
+long msgc_wait_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want)
 {
 	struct file *file = NULL;
 	int err = prepare_wait(ep, &arg->wait, &file);
@@ -498,12 +498,12 @@ long msgc_wait_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_
 		arm_and_look(ep, file->private_data);
 		fput(file);
 	}
-	msgc_waiter_init(w, MSGC_WAITS_EVENT, msgc_deadline_to_host(arg->wait.deadline));
-	w->events = arg->wait.events | MSGC_ERR | MSGC_HUP;
-	return -EIOCBQUEUED;
+	want->deadline = msgc_deadline_to_host(arg->wait.deadline);
+	want->events = arg->wait.events | MSGC_ERR | MSGC_HUP;
+	return -EAGAIN;
 }
 
-long msgc_wait_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
+long msgc_wait_look(struct msgc_endpoint *ep, struct msgc_awaited *want, int why)
 {
 	struct msgc_channel *ch = ep->ch;
 	long ret;
@@ -515,9 +515,9 @@ long msgc_wait_look(struct msgc_endpoint *ep, struct msgc_waiter *w, int why)
 	spin_lock(&ch->lock);
 	msgc_arm(ep);							/* A */
 	smp_mb();							/* B: pairs with 2 */
-	ret = msgc_events(ep) & w->events;				/* C */
+	ret = msgc_events(ep) & want->events;			/* C */
 	if (!ret)
-		ret = why ?: msgc_park(ep, w);			/* 0, D: under the lock */
+		ret = why ?: msgc_park(ep, want);		/* 0, D: under the lock */
 	msgc_ring_unlock(ch);
 	return ret > 0 && ret & MSGC_ERR ? -ESHUTDOWN : ret;
 }

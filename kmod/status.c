@@ -91,6 +91,6 @@ void msgc_generation_bump(struct msgc_channel *ch)
 	smp_mb();
 	for (i = 0; i < ch->nr_members; i++)
 		if (ch->member[i].ep)
-			wake_up_all(&ch->member[i].ep->wait);
+			msgc_wake_all(ch->member[i].ep);
 	wake_up_all(&ch->wait);
 }

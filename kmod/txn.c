@@ -171,7 +171,7 @@ void msgc_txn_show(struct msgc_endpoint *server, u32 entry)
 	smp_store_release(&hold->line->call, hold->id);
 }
 
-/* ---- waking: everybody, and key 0, or a multishot poll would end without looking again ---- */
+/* ---- waking ---- */
 
 /*
  * handoff: the caller is about to sleep, so the other one may as well run here; but not if he would
@@ -182,7 +182,7 @@ void msgc_call_wake(struct msgc_endpoint *ep, bool handoff)
 	if (handoff && !ep->ch->par.spin_ns)
 		msgc_wake_sync(ep);
 	else
-		wake_up_all(&ep->wait);
+		msgc_wake(ep);
 }
 
 void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff)

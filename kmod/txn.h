@@ -13,6 +13,7 @@
 #define MSGC_REPLY_TRUNCATED BIT(15)	/* of msgc_txn.flags */
 
 struct msgc_files;
+struct msgc_parked;
 
 struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct rb_node place;		/* QUEUED: in channel->queue */
@@ -23,7 +24,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_done *done;		/* likewise; the kernel writes */
 	struct msgc_request req;	/* the client's header, copied once, but for its fds */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
-	struct list_head *parked;	/* the CALL that io_uring has parked; or NULL: wait.lock */
+	struct msgc_parked *parked;	/* the CALL that io_uring has; or NULL: client->parking.lock */
 	struct msgc_files *files;	/* of the request, until it ends; NULL: none */
 	struct msgc_files *got;		/* of the reply, until they are installed */
 	/* INHERIT, while TAKEN: the thread that took it; or NULL. Also read without the lock */
@@ -80,7 +81,7 @@ void msgc_txn_let_go(struct msgc_txn *txn);
 /* ---- uring.c ---- */
 void __msgc_parked_settled(struct msgc_txn *txn);
 
-/* It has an outcome. Under channel->lock, as parking is: there is none, or it must look again. */
+/* It has an outcome. Under channel->lock, as parking is: a CALL that is not seen will look. */
 static inline void msgc_parked_settled(struct msgc_txn *txn)
 {
 	if (READ_ONCE(txn->parked))

@@ -2,11 +2,10 @@
 /*
  * uring.c - the hot commands by io_uring; those that have to wait are parked.
  *
- * All commands that are parked at an endpoint are one waiter in endpoint->wait: whatever wakes
- * threads wakes that, which finds those that are concerned without looking at the others. Whoever
- * takes a command out of its list, under the queue's lock, has claimed it, and nobody else touches
- * it:
+ * A parked command is in a list of its endpoint, in whose lock all of this is. Whoever takes it
+ * out has claimed it, and nobody else touches it:
  *
+ *	the settler	of a CALL has the result: task work only hands it over
  *	a waker		queues task work, in which its thread looks again: it is through, or parks
  *	cancellation	(that thread's exit or exec, the ring's end) ends it with -ECANCELED; not
  *			what it waits for: a call goes on
@@ -14,8 +13,8 @@
  * Cancellation that finds it claimed leaves it to the task work, and comes again. So a command has
  * no states of its own, and ends once.
  *
- * A waker queues the task work under the queue's lock. That may wake who waits for the ring, or for
- * its eventfd, and who polls these; but never an endpoint's queue, which only this module wakes.
+ * Task work is queued under the list's lock. That may wake who waits for the ring, or for its
+ * eventfd, and who polls these; but never an endpoint's queue, which only this module wakes.
  *
  * Before 6.7 nothing may be parked, since the core could not cancel it: a command that would have
  * to wait is refused, or blocks in a worker thread if it was sent there (IOSQE_ASYNC).
@@ -24,205 +23,192 @@
  * completions are not called under a spinlock.
  */
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 
 #include "command.h"
 #include "txn.h"
 
-#define MOST	128		/* parked, of an endpoint: a change of the membership wakes all */
+#define MOST	128		/* parked, of an endpoint: a change of the membership tells all */
 
-struct parked {
-	struct list_head node;		/* in a list of parking, whose lock it is; empty: claimed */
-	struct msgc_waiter waiter;
-	struct msgc_endpoint *ep;	/* the command has its file */
-	struct io_uring_cmd *cmd;
-	const void *ring;		/* whose it is; not a reference */
-	long (*look)(struct msgc_endpoint *ep, struct msgc_waiter *w, int why);
+struct msgc_parked {		/* in the memory that the core has for it */
+	struct list_head node;		/* in a list of msgc_parking, whose lock it is; empty: claimed */
+	union {
+		struct msgc_awaited want;
+		long ret;		/* of a CALL that has its outcome */
+	};
 };
 
-static struct parked **parked_of(struct io_uring_cmd *cmd)
+static struct msgc_parked *parked_of(struct io_uring_cmd *cmd)
 {
-	BUILD_BUG_ON(sizeof(struct parked *) > sizeof(cmd->pdu));
-	return (struct parked **)cmd->pdu;
+	BUILD_BUG_ON(sizeof(struct msgc_parked) > sizeof(cmd->pdu));
+	BUILD_BUG_ON(offsetof(struct io_uring_cmd, pdu) % __alignof__(struct msgc_parked));
+	return (struct msgc_parked *)cmd->pdu;
 }
 
-/* ---- memory: an endpoint keeps what it has had ---- */
-
-static struct parked *take_spare(struct msgc_parking *lot)
+static struct io_uring_cmd *command_of(struct msgc_parked *p)
 {
-	struct parked *p = list_first_entry_or_null(&lot->spare, struct parked, node);
-
-	if (p) {
-		list_del_init(&p->node);
-		return p;
-	}
-	if (lot->nr == MOST)
-		return ERR_PTR(-EUSERS);
-	lot->nr++;
-	return NULL;
+	return container_of((void *)p, struct io_uring_cmd, pdu);
 }
 
-static void give_spare(struct msgc_endpoint *ep, struct parked *p)
+static struct msgc_endpoint *endpoint_of(const struct io_uring_cmd *cmd)
 {
-	spin_lock_irq(&ep->wait.lock);
-	if (p)
-		list_add(&p->node, &ep->parking.spare);
-	else
-		ep->parking.nr--;
-	spin_unlock_irq(&ep->wait.lock);
+	return cmd->file->private_data;
 }
 
-static struct parked *parked_new(struct msgc_endpoint *ep, struct io_uring_cmd *cmd,
-				 const struct msgc_command *c)
+static bool is_recv(const struct io_uring_cmd *cmd)
 {
-	struct parked *p;
-
-	spin_lock_irq(&ep->wait.lock);
-	p = take_spare(&ep->parking);
-	spin_unlock_irq(&ep->wait.lock);
-	if (IS_ERR(p))
-		return p;
-	if (!p) {
-		p = kmalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
-		if (!p) {
-			give_spare(ep, NULL);
-			return ERR_PTR(-ENOMEM);
-		}
-		INIT_LIST_HEAD(&p->node);
-	}
-	p->ep = ep;
-	p->cmd = cmd;
-	p->look = c->look;
-	p->ring = msgc_uring_ring(cmd);
-	*parked_of(cmd) = p;
-	return p;
+	return cmd->cmd_op == MSGC_RECV || cmd->cmd_op == MSGC_REPLY_RECV;
 }
 
-static void parked_free(struct parked *p)
-{
-	give_spare(p->ep, p);
-}
-
-/* ---- waking; under endpoint->wait.lock ---- */
+/* ---- claiming; under parking.lock ---- */
 
 static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags);
+static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
-static void take_out(struct parked *p)
+static void take_out(struct msgc_parked *p)
 {
 	list_del_init(&p->node);
-	if (p->waiter.txn)
-		WRITE_ONCE(p->waiter.txn->parked, NULL);
+	if (command_of(p)->cmd_op == MSGC_CALL)
+		WRITE_ONCE(p->want.txn->parked, NULL);
 }
 
 /*
  * The end of a CALL may be told together with others that its thread waits for, too. A RECV or
  * CLAIM takes something, and somebody may wait for just that.
  */
-static void tell(struct parked *p)
+static void tell(struct msgc_parked *p)
 {
+	struct io_uring_cmd *cmd = command_of(p);
+
 	take_out(p);
-	if (p->waiter.txn)
-		msgc_uring_in_task_lazy(p->cmd, look_again);
+	if (cmd->cmd_op == MSGC_CALL)
+		msgc_uring_in_task_lazy(cmd, look_again);
 	else
-		msgc_uring_in_task(p->cmd, look_again);
+		msgc_uring_in_task(cmd, look_again);
 }
 
 static void tell_all(struct list_head *list)
 {
-	struct parked *p, *next;
+	struct msgc_parked *p, *next;
 
 	list_for_each_entry_safe(p, next, list, node)
 		tell(p);
 }
 
-/* A call for one of several RECVs of a ring: as many are told as there are calls. */
-static bool has_call_for(struct msgc_endpoint *ep, const void *ring)
+/* Those whose deadline the timer does not cover: it has rung, or is yet to be armed. */
+static void tell_uncovered(struct list_head *list, u64 timer_at, u64 *soonest)
+{
+	struct msgc_parked *p, *next;
+
+	list_for_each_entry_safe(p, next, list, node) {
+		if (p->want.deadline < timer_at)
+			tell(p);
+		else
+			*soonest = min(*soonest, p->want.deadline);
+	}
+}
+
+static void tell_of_deadlines(struct msgc_endpoint *ep)
+{
+	struct msgc_parking *lot = &ep->parking;
+	u64 timer_at = READ_ONCE(ep->timer_at);
+
+	if (lot->soonest >= timer_at)
+		return;
+	lot->soonest = MSGC_FOREVER;
+	tell_uncovered(&lot->calls, timer_at, &lot->soonest);
+	tell_uncovered(&lot->recvs, timer_at, &lot->soonest);
+}
+
+/* A call for one of several RECVs of a runner: as many are told as there are calls. */
+static bool has_call_for(struct msgc_endpoint *ep, const void *runner)
 {
 	struct msgc_parking *lot = &ep->parking;
 
-	if (lot->told != ring) {
-		lot->told = ring;
-		lot->nr_told = 0;
+	if (lot->told != runner) {
+		WRITE_ONCE(lot->told, runner);
+		atomic_set(&lot->nr_told, 0);
 	}
-	if (lot->nr_told >= READ_ONCE(ep->ch->queued))
+	if (atomic_read(&lot->nr_told) >= READ_ONCE(ep->ch->queued))
 		return false;
-	lot->nr_told++;
+	atomic_inc(&lot->nr_told);
 	return true;
 }
 
-/* A ring that nobody looks at keeps no other one from hearing of it: some are told in vain. */
+/* A runner that nobody enters keeps no other one from hearing of it: some are told in vain. */
 static void tell_of_calls(struct msgc_endpoint *ep)
 {
 	struct msgc_parking *lot = &ep->parking;
-	struct parked *p, *next;
+	struct msgc_parked *p, *next;
 
 	list_for_each_entry_safe(p, next, &lot->recvs, node) {
-		if (has_call_for(ep, p->ring))
+		if (has_call_for(ep, msgc_uring_runner(command_of(p))))
 			tell(p);
 		else if (!lot->mixed)
 			break;
 	}
 }
 
-/* Without channel->lock: whoever changes what is read here wakes afterwards. */
-static bool concerns_all(const struct msgc_endpoint *ep)
+/* Without channel->lock: whoever changes what is read here calls this afterwards. */
+void msgc_parked_wake(struct msgc_endpoint *ep)
 {
-	return READ_ONCE(ep->dead) || atomic_read(&ep->interrupted) ||
-	       ep->parking.soonest < READ_ONCE(ep->timer_at);
-}
+	struct msgc_parking *lot = &ep->parking;
 
-static int wake_parked(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
-{
-	struct msgc_parking *lot = container_of(entry, struct msgc_parking, entry);
-	struct msgc_endpoint *ep = container_of(lot, struct msgc_endpoint, parking);
-
-	if (concerns_all(ep)) {
+	spin_lock_irq(&lot->lock);
+	if (READ_ONCE(ep->dead) || atomic_read(&ep->interrupted)) {
 		tell_all(&lot->calls);
 		tell_all(&lot->recvs);
-		lot->soonest = MSGC_FOREVER;
 	}
-	tell_all(&lot->settled);
-	tell_all(&lot->others);
+	tell_of_deadlines(ep);
 	tell_of_calls(ep);
-	return 0;
+	tell_all(&lot->others);
+	spin_unlock_irq(&lot->lock);
 }
 
-/* Its client is woken afterwards. */
+/*
+ * Its thread has only to be given the result, unless there are files to be installed for it. The
+ * rest of a wait's end is done here, under channel->lock: settled_locked() of call.c.
+ */
 void __msgc_parked_settled(struct msgc_txn *txn)
 {
-	struct msgc_endpoint *ep = txn->client;
-	unsigned long flags;
+	struct msgc_parking *lot = &txn->client->parking;
+	struct msgc_parked *p;
 
-	lockdep_assert_held(&ep->ch->lock);
-	spin_lock_irqsave(&ep->wait.lock, flags);
-	if (txn->parked)
-		list_move_tail(txn->parked, &ep->parking.settled);
-	spin_unlock_irqrestore(&ep->wait.lock, flags);
+	lockdep_assert_held(&txn->client->ch->lock);
+	spin_lock_irq(&lot->lock);
+	p = txn->parked;
+	if (p && unlikely(txn->got)) {
+		tell(p);
+	} else if (p) {
+		take_out(p);
+		txn->waiter = false;
+		p->ret = txn->slot;
+		msgc_uring_in_task_lazy(command_of(p), hand_over);
+	}
+	spin_unlock_irq(&lot->lock);
 }
 
-static void join_recvs(struct msgc_parking *lot, struct parked *p)
+static void park_recv(struct msgc_parking *lot, struct msgc_parked *p)
 {
+	const void *runner = msgc_uring_runner(command_of(p));
+
 	if (list_empty(&lot->recvs)) {
-		lot->ring = p->ring;
+		lot->runner = runner;
 		lot->mixed = false;
 	}
-	lot->mixed |= p->ring != lot->ring;
+	lot->mixed |= runner != lot->runner;
 	list_add_tail(&p->node, &lot->recvs);
 }
 
-static void join(struct msgc_endpoint *ep, struct parked *p)
+static void park(struct msgc_parking *lot, struct msgc_parked *p)
 {
-	struct msgc_parking *lot = &ep->parking;
-	struct msgc_txn *txn = p->waiter.txn;
+	struct io_uring_cmd *cmd = command_of(p);
 
-	if (list_empty(&lot->entry.entry))
-		__add_wait_queue(&ep->wait, &lot->entry);
-	lot->soonest = min(lot->soonest, p->waiter.deadline);
-	if (txn) {
+	lot->soonest = min(lot->soonest, p->want.deadline);
+	if (cmd->cmd_op == MSGC_CALL) {
 		list_add_tail(&p->node, &lot->calls);
-		WRITE_ONCE(txn->parked, &p->node);
-	} else if (p->waiter.what == MSGC_WAITS_CALL) {
-		join_recvs(lot, p);
+		WRITE_ONCE(p->want.txn->parked, p);
+	} else if (is_recv(cmd)) {
+		park_recv(lot, p);
 	} else {
 		list_add_tail(&p->node, &lot->others);
 	}
@@ -233,82 +219,80 @@ static void join(struct msgc_endpoint *ep, struct parked *p)
  * and the timer's callback do not; they set their mark, then wake: the mark is looked at here under
  * the lock that they take for it.
  */
-long msgc_park(struct msgc_endpoint *ep, struct msgc_waiter *w)
-{
-	unsigned long flags;
-	bool joins;
-
-	lockdep_assert_held(&ep->ch->lock);
-	spin_lock_irqsave(&ep->wait.lock, flags);
-	joins = !atomic_read(&ep->interrupted) && w->deadline >= READ_ONCE(ep->timer_at);
-	if (joins)
-		join(ep, container_of(w, struct parked, waiter));
-	spin_unlock_irqrestore(&ep->wait.lock, flags);
-	return joins ? -EIOCBQUEUED : -EAGAIN;
-}
-
-void msgc_parking_init(struct msgc_endpoint *ep)
+long msgc_park(struct msgc_endpoint *ep, struct msgc_awaited *want)
 {
 	struct msgc_parking *lot = &ep->parking;
+	bool parks;
 
-	init_waitqueue_func_entry(&lot->entry, wake_parked);
-	INIT_LIST_HEAD(&lot->entry.entry);
+	lockdep_assert_held(&ep->ch->lock);
+	spin_lock_irq(&lot->lock);
+	parks = !atomic_read(&ep->interrupted) && want->deadline >= READ_ONCE(ep->timer_at);
+	if (parks)
+		park(lot, container_of(want, struct msgc_parked, want));
+	spin_unlock_irq(&lot->lock);
+	return parks ? -EIOCBQUEUED : -EAGAIN;
+}
+
+void msgc_parking_init(struct msgc_parking *lot)
+{
+	spin_lock_init(&lot->lock);
 	INIT_LIST_HEAD(&lot->calls);
-	INIT_LIST_HEAD(&lot->settled);
 	INIT_LIST_HEAD(&lot->recvs);
 	INIT_LIST_HEAD(&lot->others);
-	INIT_LIST_HEAD(&lot->spare);
 	lot->soonest = MSGC_FOREVER;
 }
 
-void msgc_parking_free(struct msgc_endpoint *ep)
-{
-	struct parked *p, *next;
-
-	list_for_each_entry_safe(p, next, &ep->parking.spare, node)
-		kfree(p);
-}
-
-/* A RECV that was told of a call is about to look, or will not. */
-static void has_heard(struct parked *p)
-{
-	struct msgc_parking *lot = &p->ep->parking;
-
-	if (p->waiter.what != MSGC_WAITS_CALL)
-		return;
-	spin_lock_irq(&p->ep->wait.lock);
-	if (lot->told == p->ring && lot->nr_told)
-		lot->nr_told--;
-	spin_unlock_irq(&p->ep->wait.lock);
-}
-
-static bool claim(struct parked *p)
+static bool claim(struct msgc_parking *lot, struct msgc_parked *p)
 {
 	bool claimed;
 
-	spin_lock_irq(&p->ep->wait.lock);
+	spin_lock_irq(&lot->lock);
 	claimed = !list_empty(&p->node);
 	if (claimed)
 		take_out(p);
-	spin_unlock_irq(&p->ep->wait.lock);
+	spin_unlock_irq(&lot->lock);
 	return claimed;
 }
 
 /* ---- looking ---- */
 
-/* The result; or -EIOCBQUEUED: p is no longer the caller's. */
-static long look(struct parked *p)
+/*
+ * A RECV that was told of a call is about to look, or will not. Before it takes channel->lock for
+ * that, so whoever has queued a call since counts it no more. Should `told` change just now, too
+ * few are counted, and one more is told.
+ */
+static void has_heard(struct msgc_parking *lot, struct io_uring_cmd *cmd)
 {
-	struct msgc_endpoint *ep = p->ep;
-	bool replied = p->waiter.replied;
-	long ret = p->look(ep, &p->waiter, 0);
+	if (is_recv(cmd) && READ_ONCE(lot->told) == msgc_uring_runner(cmd))
+		atomic_dec_if_positive(&lot->nr_told);
+}
 
-	while (ret == -EAGAIN) {
-		int why = msgc_may_wait(ep, p->waiter.deadline);
+static long look_for(struct io_uring_cmd *cmd, int why)
+{
+	return msgc_command_of(cmd->cmd_op)->look(endpoint_of(cmd), &parked_of(cmd)->want, why);
+}
 
-		ret = p->look(ep, &p->waiter, why);
-		if (why)
+static int may_wait_for(struct io_uring_cmd *cmd)
+{
+	if (fatal_signal_pending(current))
+		return -ECANCELED;
+	return msgc_may_wait(endpoint_of(cmd), parked_of(cmd)->want.deadline);
+}
+
+/* After -EAGAIN. The result; or -EIOCBQUEUED: it is parked, and may be gone. */
+static long look(struct io_uring_cmd *cmd)
+{
+	bool replied = cmd->cmd_op == MSGC_REPLY_RECV && parked_of(cmd)->want.replied;
+	long ret = -EAGAIN;
+	int why = 0;
+
+	while (ret == -EAGAIN && !why) {
+		ret = look_for(cmd, 0);
+		if (ret != -EAGAIN)
 			break;
+		why = may_wait_for(cmd);
+		if (why)
+			ret = look_for(cmd, why);
 	}
 	/* as of msgc_reply_recv() */
 	return replied && ret == -EBUSY ? -EAGAIN : ret;
@@ -317,64 +301,68 @@ static long look(struct parked *p)
 /*
  * The command was marked as cancelable, so this is the only way for it to end. Before
  * msgc_uring_done() has taken it off the core's list, under the ring's lock, cancel() may still
- * come for it. The core puts the file later.
+ * come for it. After that, its file may be gone.
  */
-static void finish(struct parked *p, long ret, unsigned int issue_flags)
+static void finish(struct io_uring_cmd *cmd, long ret, unsigned int issue_flags)
 {
 	if (ret == -EIOCBQUEUED)
-		return;			/* p may be gone */
-	msgc_uring_done(p->cmd, ret, issue_flags);
-	parked_free(p);
+		return;			/* the command may be gone */
+	atomic_dec(&endpoint_of(cmd)->parking.nr);
+	msgc_uring_done(cmd, ret, issue_flags);
+}
+
+/* Task work. */
+static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	finish(cmd, parked_of(cmd)->ret, issue_flags);
 }
 
 /* Task work. If its thread ends it may be run by any other; or its thread is to end, and cannot. */
 static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	struct parked *p = *parked_of(cmd);
-	struct msgc_endpoint *ep = p->ep;
+	struct msgc_endpoint *ep = endpoint_of(cmd);
 	long ret;
 
-	has_heard(p);
+	has_heard(&ep->parking, cmd);
 	if (msgc_uring_is_dead(issue_flags) || fatal_signal_pending(current)) {
-		ret = p->look(ep, &p->waiter, -ECANCELED);
-		wake_up_all(&ep->wait);		/* others were not told of its call */
+		ret = look_for(cmd, -ECANCELED);
+		msgc_wake_all(ep);		/* others were not told of its call */
 	} else {
-		ret = look(p);
+		ret = look(cmd);
 		if (ret != -EIOCBQUEUED)
 			msgc_inherit_settle(ep->ch);
 	}
-	finish(p, ret, issue_flags);
+	finish(cmd, ret, issue_flags);
 }
 
 static void cancel(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	struct parked *p = *parked_of(cmd);
-
-	if (claim(p))
-		finish(p, p->look(p->ep, &p->waiter, -ECANCELED), issue_flags);
+	if (claim(&endpoint_of(cmd)->parking, parked_of(cmd)))
+		finish(cmd, look_for(cmd, -ECANCELED), issue_flags);
 }
 
 /* ---- issuing ---- */
 
-/* It ends here, or is parked. */
+/* It ends here, or is parked: it may be gone then, but the core still holds the file for us. */
 static int begin(struct msgc_endpoint *ep, const struct msgc_command *c, struct io_uring_cmd *cmd,
 		 union msgc_hot *arg, unsigned int issue_flags)
 {
-	struct parked *p = parked_new(ep, cmd, c);
+	struct msgc_parked *p = parked_of(cmd);
 	long ret;
 
-	if (IS_ERR(p))
-		return PTR_ERR(p);
-	ret = c->begin(ep, arg, &p->waiter);
-	if (ret != -EIOCBQUEUED) {
-		parked_free(p);
-		return ret;
+	if (atomic_inc_return(&ep->parking.nr) > MOST) {
+		atomic_dec(&ep->parking.nr);
+		return -EUSERS;
 	}
+	INIT_LIST_HEAD(&p->node);
 	msgc_uring_mark_cancelable(cmd, issue_flags);
-	ret = look(p);
-	if (ret != -EIOCBQUEUED)
+	ret = c->begin(ep, arg, &p->want);
+	if (ret == -EAGAIN) {
 		msgc_inherit_settle(ep->ch);
-	finish(p, ret, issue_flags);
+		ret = look(cmd);
+	}
+	msgc_inherit_settle(ep->ch);
+	finish(cmd, ret, issue_flags);
 	return -EIOCBQUEUED;
 }
 
@@ -464,8 +452,6 @@ int msgc_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		return 0;
 	}
 	ret = command(cmd->file->private_data, cmd, issue_flags);
-	if (ret == -ENOIOCTLCMD)
-		return -ENOTTY;
 	if (ret <= 0 && ret != -EAGAIN)
 		return ret;
 	msgc_uring_done(cmd, ret, issue_flags);

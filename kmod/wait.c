@@ -50,12 +50,9 @@ void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline)
 {
 	init_wait(&w->entry);
 	w->entry.func = wake_waiter;
-	w->txn = NULL;
+	w->want = (struct msgc_awaited){ .deadline = deadline };
 	w->since = jiffies;
-	w->deadline = deadline;
 	w->what = what;
-	w->events = 0;
-	w->replied = false;
 }
 
 bool msgc_is_waiter(const struct wait_queue_entry *entry)
@@ -122,26 +119,50 @@ enum hrtimer_restart msgc_timer_fired(struct hrtimer *timer)
 	struct msgc_endpoint *ep = container_of(timer, struct msgc_endpoint, timer);
 
 	WRITE_ONCE(ep->timer_at, U64_MAX);
-	wake_up_all(&ep->wait);
+	msgc_wake_all(ep);
 	msgc_inherit_timer(ep);
 	return HRTIMER_NORESTART;
 }
 
 /*
+ * ---- waking: everybody, and with key 0 (with a key io_uring's multishot poll would complete
+ * without asking ->poll, and never arm again) ----
+ */
+
+/* After a mark that is not made under channel->lock. */
+void msgc_wake_all(struct msgc_endpoint *ep)
+{
+	wake_up_all(&ep->wait);
+	msgc_parked_wake(ep);
+}
+
+/* CALLs are told of their outcome when they get it. */
+static bool has_parked(const struct msgc_endpoint *ep)
+{
+	return !list_empty(&ep->parking.recvs) || !list_empty(&ep->parking.others);
+}
+
+/*
  * Called under or after the channel->lock section that made the condition true: a waiter joins
- * the queue before he takes that lock to look. Wakes everybody with key 0 (with a key
- * io_uring's multishot poll would complete without asking ->poll, and never arm again). The
- * sleepers of ours first, synchronously: this thread is about to sleep, or to return to user
- * space with its work done. The second call is for exclusive waiters (EPOLLEXCLUSIVE), of whom
- * the first wakes only one.
+ * the queue before he takes that lock to look, and a command is parked under it. So neither look
+ * needs a barrier.
+ */
+void msgc_wake(struct msgc_endpoint *ep)
+{
+	if (waitqueue_active(&ep->wait))
+		wake_up_all(&ep->wait);
+	if (has_parked(ep))
+		msgc_parked_wake(ep);
+}
+
+/*
+ * The same, but the sleepers of ours first, synchronously: this thread is about to sleep, or to
+ * return to user space with its work done. Those that are left are exclusive waiters
+ * (EPOLLEXCLUSIVE), of whom one was woken, or have joined since, and looked, or will.
  */
 void msgc_wake_sync(struct msgc_endpoint *ep)
 {
-	/* No barrier needed: channel->lock orders the joining and this look, see above. */
-	if (!waitqueue_active(&ep->wait))
-		return;
-	__wake_up_sync(&ep->wait, TASK_NORMAL);
-	/* Only an optimisation: whoever has joined since has looked, or will. */
 	if (waitqueue_active(&ep->wait))
-		wake_up_all(&ep->wait);
+		__wake_up_sync(&ep->wait, TASK_NORMAL);
+	msgc_wake(ep);
 }
