@@ -425,6 +425,14 @@ long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_
 	return check_recv(&arg->recv) ?: -EAGAIN;
 }
 
+static long receive_or_park(struct msgc_endpoint *server, struct msgc_awaited *want, int why,
+			    struct msgc_files **files)
+{
+	long ret = receive_locked(server, files);
+
+	return ret == -EAGAIN ? why ?: msgc_park(server, want) : ret;
+}
+
 /* Of REPLY_RECV, too. */
 long msgc_recv_look(struct msgc_endpoint *server, struct msgc_awaited *want, int why)
 {
@@ -434,9 +442,7 @@ long msgc_recv_look(struct msgc_endpoint *server, struct msgc_awaited *want, int
 	if (comes_first(why))
 		return why;
 	spin_lock(&server->ch->lock);
-	ret = receive_locked(server, &files);
-	if (ret == -EAGAIN)
-		ret = why ?: msgc_park(server, want);
+	ret = receive_or_park(server, want, why, &files);
 	spin_unlock(&server->ch->lock);
 	if (unlikely(files))
 		msgc_files_receive(server, ret, files);
@@ -485,12 +491,14 @@ static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *
 	return 0;
 }
 
-static int answer(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff)
+/* With `want`, it receives in the same section, or parks. */
+static long answer(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff,
+		   struct msgc_awaited *want)
 {
 	/* of the reply, and then of the request: whatever is to be put in the end */
-	struct msgc_files *files[2] = { NULL, NULL };
+	struct msgc_files *files[2] = { NULL, NULL }, *received = NULL;
 	struct msgc_answer answer;
-	int err;
+	long ret;
 
 	msgc_txn_read_answer(server, reply->call, &answer);
 	if (unlikely(answer.nfds)) {
@@ -499,18 +507,24 @@ static int answer(struct msgc_endpoint *server, const struct msgc_reply *reply, 
 			return PTR_ERR(files[0]);
 	}
 	spin_lock(&server->ch->lock);
-	err = answer_locked(server, reply, handoff, &answer, files);
+	ret = answer_locked(server, reply, handoff, &answer, files);
+	if (!ret && want) {
+		want->replied = true;
+		ret = receive_or_park(server, want, 0, &received);
+	}
 	spin_unlock(&server->ch->lock);
 	if (unlikely(files[0] || files[1])) {
 		msgc_files_drop(&files[0]);
 		msgc_files_drop(&files[1]);
 	}
-	return err;
+	if (unlikely(received))
+		msgc_files_receive(server, ret, received);
+	return ret;
 }
 
 long msgc_reply(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
-	return answer(ep, &arg->reply, false);
+	return answer(ep, &arg->reply, false, NULL);
 }
 
 /*
@@ -531,7 +545,7 @@ long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 	long ret;
 
 	if (replied) {
-		ret = answer(ep, &arg->reply, true);
+		ret = answer(ep, &arg->reply, true, NULL);
 		if (ret)
 			return ret;
 		arg->reply.call = 0;
@@ -543,7 +557,7 @@ long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg,
 			   struct msgc_awaited *want)
 {
-	want->replied = arg->reply.call;
+	want->replied = false;
 	want->deadline = own_deadline(ep);
-	return (want->replied ? answer(ep, &arg->reply, false) : 0) ?: -EAGAIN;
+	return arg->reply.call ? answer(ep, &arg->reply, false, want) : -EAGAIN;
 }

@@ -279,23 +279,19 @@ static int may_wait_for(struct io_uring_cmd *cmd)
 	return msgc_may_wait(endpoint_of(cmd), parked_of(cmd)->want.deadline);
 }
 
-/* After -EAGAIN. The result; or -EIOCBQUEUED: it is parked, and may be gone. */
+/* The result; or -EIOCBQUEUED: it is parked, and may be gone. */
 static long look(struct io_uring_cmd *cmd)
 {
-	bool replied = cmd->cmd_op == MSGC_REPLY_RECV && parked_of(cmd)->want.replied;
-	long ret = -EAGAIN;
-	int why = 0;
+	for (;;) {
+		long ret = look_for(cmd, 0);
+		int why;
 
-	while (ret == -EAGAIN && !why) {
-		ret = look_for(cmd, 0);
 		if (ret != -EAGAIN)
-			break;
+			return ret;
 		why = may_wait_for(cmd);
 		if (why)
-			ret = look_for(cmd, why);
+			return look_for(cmd, why);
 	}
-	/* as of msgc_reply_recv() */
-	return replied && ret == -EBUSY ? -EAGAIN : ret;
 }
 
 /*
@@ -307,6 +303,8 @@ static void finish(struct io_uring_cmd *cmd, long ret, unsigned int issue_flags)
 {
 	if (ret == -EIOCBQUEUED)
 		return;			/* the command may be gone */
+	if (ret == -EBUSY && cmd->cmd_op == MSGC_REPLY_RECV && parked_of(cmd)->want.replied)
+		ret = -EAGAIN;		/* as of msgc_reply_recv() */
 	atomic_dec(&endpoint_of(cmd)->parking.nr);
 	msgc_uring_done(cmd, ret, issue_flags);
 }

@@ -10,50 +10,54 @@
 
 /* ---- lists ---- */
 
-static void unlink_entry(struct ipc_batch *b, uint32_t i)
+/* The last one that was used comes first: those in use stay few. */
+static void free_entry(struct ipc_batch *b, uint32_t i)
 {
-	struct entry *e = &b->entry[i];
-
-	b->entry[e->prev].next = e->next;
-	b->entry[e->next].prev = e->prev;
-	b->count[e->list]--;
+	b->entry[i].next = b->first[FREE];
+	b->first[FREE] = i;
+	b->count[FREE]++;
+	b->entry[i].state = FREE;
 }
 
-static void append(struct ipc_batch *b, uint32_t i, enum list to)
-{
-	uint32_t head = ipc_batch_head(b, to);
-	struct entry *e = &b->entry[i];
-
-	e->prev = b->entry[head].prev;
-	e->next = head;
-	b->entry[e->prev].next = i;
-	b->entry[head].prev = i;
-	e->list = (uint8_t)to;
-	b->count[to]++;
-}
-
-void ipc_batch_move(struct ipc_batch *b, uint32_t i, enum list to)
-{
-	unlink_entry(b, i);
-	append(b, i, to);
-}
-
-void ipc_batch_ended(struct ipc_batch *b, uint32_t i, int32_t res)
+static void end_entry(struct ipc_batch *b, uint32_t i, int32_t res)
 {
 	b->entry[i].res = res;
-	ipc_batch_move(b, i, ENDED);
+	ipc_batch_append(b, i, ENDED);
+}
+
+void ipc_batch_called_ended(struct ipc_batch *b, uint32_t i, int32_t res)
+{
+	b->count[CALLED]--;
+	end_entry(b, i, res);
+}
+
+void ipc_batch_first_ended(struct ipc_batch *b, int32_t res)
+{
+	end_entry(b, ipc_batch_pop(b, ADDED), res);
+}
+
+/* Out of the middle of the ADDED. */
+static void withdraw(struct ipc_batch *b, uint32_t i)
+{
+	uint32_t before = b->first[ADDED];
+
+	if (before == i) {
+		ipc_batch_first_ended(b, -ECANCELED);
+		return;
+	}
+	while (b->entry[before].next != i)
+		before = b->entry[before].next;
+	b->entry[before].next = b->entry[i].next;
+	if (b->last[ADDED] == i)
+		b->last[ADDED] = before;
+	b->count[ADDED]--;
+	end_entry(b, i, -ECANCELED);
 }
 
 static void init_lists(struct ipc_batch *b)
 {
-	for (int k = 0; k < LISTS; k++) {
-		uint32_t head = ipc_batch_head(b, k);
-
-		b->entry[head].next = head;
-		b->entry[head].prev = head;
-	}
-	for (uint32_t i = 0; i < b->capacity; i++)
-		append(b, i, FREE);
+	for (uint32_t i = b->capacity; i--;)
+		free_entry(b, i);
 }
 
 /* ---- memory ---- */
@@ -76,10 +80,9 @@ static struct kept *kept_of(struct ipc_batch *b)
 /* All of it at once: nothing is allocated later. NULL: no memory. */
 static struct ipc_batch *memory(uint32_t capacity)
 {
-	size_t page = page_size(), entries = (capacity + LISTS) * sizeof(struct entry);
-	size_t members = capacity * sizeof(struct member);
-	size_t wiped = sizeof(struct ipc_batch) + entries + members +
-		       capacity * sizeof(struct pollfd);
+	size_t page = page_size(), entries = capacity * sizeof(struct entry);
+	size_t members = capacity * sizeof(struct member), fds = capacity * sizeof(struct pollfd);
+	size_t wiped = sizeof(struct ipc_batch) + entries + members + fds;
 	struct ipc_batch *b;
 	void *base;
 
@@ -214,20 +217,21 @@ static int conclude(struct ipc_batch *b, uint32_t i, struct ipc_msg *msg)
 	int ret = ipc_client_conclude(e->ep, e->call.slot, msg, e->res);
 
 	e->ep = NULL;
-	ipc_batch_move(b, i, FREE);
+	free_entry(b, i);
 	return ret;
 }
 
 static unsigned int take_ended(struct ipc_batch *b, struct ipc_done *out, unsigned int n)
 {
 	unsigned int got = 0;
-	uint32_t i;
 
-	while (got < n && (i = ipc_batch_first(b, ENDED)) < b->capacity) {
+	while (got < n && b->count[ENDED]) {
+		uint32_t i = ipc_batch_pop(b, ENDED);
 		struct ipc_done *d = &out[got++];
 
-		*d = (struct ipc_done){ .ep = b->entry[i].ep };
+		d->ep = b->entry[i].ep;
 		d->error = conclude(b, i, &d->msg);
+		d->pad = 0;
 	}
 	return got;
 }
@@ -239,10 +243,17 @@ int ipc_batch_cancel_now(const struct entry *e)
 	return sys_ioctl(e->ep->fd, MSGC_CANCEL, &c);
 }
 
-static void cancel_called(struct ipc_batch *b)
+/* Its wait was interrupted: the call goes on all the same. */
+static bool is_resumed(const struct entry *e)
 {
-	for (uint32_t i = ipc_batch_first(b, CALLED); i < b->capacity; i = b->entry[i].next)
-		ipc_batch_cancel_now(&b->entry[i]);
+	return e->state == ADDED && e->call.flags & MSGC_RESUME;
+}
+
+static void cancel_begun(struct ipc_batch *b)
+{
+	for (uint32_t i = 0; i < b->used; i++)
+		if (b->entry[i].state == CALLED || is_resumed(&b->entry[i]))
+			ipc_batch_cancel_now(&b->entry[i]);
 }
 
 /*
@@ -254,25 +265,34 @@ static void drain(struct ipc_batch *b)
 	int ret = 0;
 
 	while (b->count[CALLED] || b->count[ADDED]) {
-		cancel_called(b);
+		cancel_begun(b);
 		ret = b->way->wait(b, 1, ipc_in(CANCEL_NS));
 		if (ret && ret != -EINTR && ret != -ETIMEDOUT)
 			return;
 	}
 }
 
-static void end_all(struct ipc_batch *b, enum list list, int32_t res)
+static void withdraw_all(struct ipc_batch *b)
 {
-	while (b->count[list])
-		ipc_batch_ended(b, ipc_batch_first(b, list), res);
+	for (uint32_t i = 0; i < b->used; i++)
+		if (b->entry[i].state == ADDED && !is_resumed(&b->entry[i]))
+			withdraw(b, i);
+}
+
+static void give_up(struct ipc_batch *b)
+{
+	for (uint32_t i = 0; i < b->used; i++)
+		if (b->entry[i].state == CALLED)
+			ipc_batch_called_ended(b, i, -ESHUTDOWN);
+	while (b->count[ADDED])
+		ipc_batch_first_ended(b, -ESHUTDOWN);
 }
 
 static void drop_all(struct ipc_batch *b)
 {
-	end_all(b, ADDED, -ECANCELED);
+	withdraw_all(b);
 	drain(b);
-	end_all(b, CALLED, -ESHUTDOWN);
-	end_all(b, ADDED, -ESHUTDOWN);
+	give_up(b);
 	while (b->count[ENDED]) {
 		struct ipc_done d;
 
@@ -307,12 +327,20 @@ static bool is_ours(const struct ipc_batch *b)
 	return b->way && pthread_equal(b->thread, pthread_self());
 }
 
+static void add_first_free(struct ipc_batch *b)
+{
+	uint32_t i = ipc_batch_pop(b, FREE);
+
+	if (i >= b->used)
+		b->used = i + 1;
+	ipc_batch_append(b, i, ADDED);
+}
+
 IPC_API int ipc_batch_call(struct ipc_batch *b, struct ipc_endpoint *ep, struct ipc_msg *req,
 			   uint64_t deadline)
 {
 	int ret = is_ours(b) ? ipc_must_be(ep, &ipc_client) : -EPERM;
-	uint32_t i = ipc_batch_first(b, FREE);
-	struct entry *e = &b->entry[i];
+	struct entry *e = &b->entry[b->first[FREE]];
 
 	if (!ret && !b->count[FREE])
 		ret = -EAGAIN;
@@ -326,7 +354,7 @@ IPC_API int ipc_batch_call(struct ipc_batch *b, struct ipc_endpoint *ep, struct 
 	e->ep = ep;
 	e->cookie = req->cookie;
 	e->forgotten = false;
-	ipc_batch_move(b, i, ADDED);
+	add_first_free(b);
 	return 0;
 }
 
@@ -371,14 +399,18 @@ IPC_API int ipc_batch_wait(struct ipc_batch *b, unsigned int n, uint64_t deadlin
 	return ret;
 }
 
-static uint32_t find(const struct ipc_batch *b, enum list list, const struct ipc_endpoint *ep,
-		     uint64_t cookie)
+/* Not below `used`: there is none. */
+static uint32_t find(const struct ipc_batch *b, const struct ipc_endpoint *ep, uint64_t cookie)
 {
 	uint32_t i;
 
-	for (i = ipc_batch_first(b, list); i < b->capacity; i = b->entry[i].next)
-		if (b->entry[i].ep == ep && b->entry[i].cookie == cookie && !b->entry[i].forgotten)
+	for (i = 0; i < b->used; i++) {
+		const struct entry *e = &b->entry[i];
+
+		if ((e->state == ADDED || e->state == CALLED) && e->ep == ep &&
+		    e->cookie == cookie && !e->forgotten)
 			break;
+	}
 	return i;
 }
 
@@ -388,14 +420,13 @@ IPC_API int ipc_batch_cancel(struct ipc_batch *b, struct ipc_endpoint *ep, uint6
 
 	if (!is_ours(b))
 		return -EPERM;
-	i = find(b, ADDED, ep, cookie);
-	if (i < b->capacity) {
-		ipc_batch_ended(b, i, -ECANCELED);
+	i = find(b, ep, cookie);
+	if (i >= b->used)
+		return -ENOENT;
+	if (b->entry[i].state == ADDED && !is_resumed(&b->entry[i])) {
+		withdraw(b, i);
 		return 0;
 	}
-	i = find(b, CALLED, ep, cookie);
-	if (i >= b->capacity)
-		return -ENOENT;
 	b->entry[i].forgotten = true;
 	return b->way->cancel(b, i);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
 /*
- * What the two ways of a batch share. A call is in one list at a time:
+ * What the two ways of a batch share. A call is in one state at a time:
  *
  *	FREE -> ADDED (its slot is filled) -> CALLED (the kernel has it) -> ENDED -> FREE
+ *
+ * All but the CALLED, which end in any order, are in a list: a stack, and two queues.
  */
 #ifndef LIBIPC_BATCH_H
 #define LIBIPC_BATCH_H
@@ -12,11 +14,11 @@
 
 #include "internal.h"
 
-enum list { FREE, ADDED, CALLED, ENDED, LISTS };
+enum state { FREE, ADDED, CALLED, ENDED, STATES };
 
 struct entry {
-	uint32_t next, prev;
-	uint8_t list;
+	uint32_t next;		/* of its list, if there is one */
+	uint8_t state;
 	bool forgotten;		/* cancelling has been asked for */
 	int32_t res;		/* ENDED: how the command ended, or 0 */
 	uint32_t member;	/* CALLED, poll: who is polled for it */
@@ -58,28 +60,45 @@ struct ipc_batch {
 	bool only_uring;
 	pthread_t thread;
 	uint32_t capacity;
-	uint32_t count[LISTS];
-	uint32_t members, last;		/* way_poll: how many; the one found last */
+	uint32_t used;			/* no entry from here on was ever used */
+	uint32_t count[STATES], first[STATES], last[STATES];
+	uint32_t members, hint;		/* way_poll: how many; to be looked at first */
 	struct member *member;
 	struct pollfd *fds;
-	struct entry entry[];		/* capacity, then the heads of the lists */
+	struct entry entry[];
 };
 
-static inline uint32_t ipc_batch_head(const struct ipc_batch *b, enum list list)
+/* The first of a list that is not empty. */
+static inline uint32_t ipc_batch_pop(struct ipc_batch *b, enum state from)
 {
-	return b->capacity + (uint32_t)list;
+	uint32_t i = b->first[from];
+
+	b->first[from] = b->entry[i].next;
+	b->count[from]--;
+	return i;
 }
 
-static inline uint32_t ipc_batch_first(const struct ipc_batch *b, enum list list)
+/* To the end of a queue. */
+static inline void ipc_batch_append(struct ipc_batch *b, uint32_t i, enum state to)
 {
-	return b->entry[ipc_batch_head(b, list)].next;
+	if (b->count[to]++)
+		b->entry[b->last[to]].next = i;
+	else
+		b->first[to] = i;
+	b->last[to] = i;
+	b->entry[i].state = (uint8_t)to;
 }
 
-/* To the end of another list. */
-void ipc_batch_move(struct ipc_batch *b, uint32_t i, enum list to);
+/* The kernel has what was the first of the ADDED. */
+static inline void ipc_batch_called(struct ipc_batch *b)
+{
+	b->entry[ipc_batch_pop(b, ADDED)].state = CALLED;
+	b->count[CALLED]++;
+}
 
-/* A command has ended. */
-void ipc_batch_ended(struct ipc_batch *b, uint32_t i, int32_t res);
+/* A command has ended; or what was the first of the ADDED never began. */
+void ipc_batch_called_ended(struct ipc_batch *b, uint32_t i, int32_t res);
+void ipc_batch_first_ended(struct ipc_batch *b, int32_t res);
 
 /* CANCEL, by ioctl. */
 int ipc_batch_cancel_now(const struct entry *e);

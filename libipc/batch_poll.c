@@ -15,10 +15,10 @@ static uint32_t member_of(struct ipc_batch *b, struct ipc_endpoint *ep)
 	uint32_t unused = b->members;
 
 	for (uint32_t k = 0; k < b->members; k++) {
-		uint32_t m = (b->last + k) % b->members;
+		uint32_t m = (b->hint + k) % b->members;
 
 		if (b->member[m].calls && b->member[m].ep == ep) {
-			b->last = m + 1;
+			b->hint = m + 1;
 			return m;
 		}
 		if (!b->member[m].calls)
@@ -37,7 +37,7 @@ static void flies(struct ipc_batch *b, uint32_t i)
 
 	b->entry[i].member = m;
 	b->member[m].calls++;
-	ipc_batch_move(b, i, CALLED);
+	ipc_batch_called(b);
 }
 
 static void landed(struct ipc_batch *b, uint32_t i)
@@ -46,7 +46,7 @@ static void landed(struct ipc_batch *b, uint32_t i)
 
 	if (!--b->member[m].calls)
 		b->fds[m].fd = -1;	/* poll(2) passes over it */
-	ipc_batch_ended(b, i, 0);
+	ipc_batch_called_ended(b, i, 0);
 }
 
 /* ---- calls ---- */
@@ -54,12 +54,12 @@ static void landed(struct ipc_batch *b, uint32_t i)
 static int poll_submit(struct ipc_batch *b)
 {
 	while (b->count[ADDED]) {
-		uint32_t i = ipc_batch_first(b, ADDED);
+		uint32_t i = b->first[ADDED];
 		struct entry *e = &b->entry[i];
 		int ret = sys_ioctl(e->ep->fd, MSGC_CALL, &e->call);
 
 		if (ret < 0)
-			ipc_batch_ended(b, i, ret);
+			ipc_batch_first_ended(b, ret);
 		else
 			flies(b, i);
 	}
@@ -70,13 +70,11 @@ static int poll_submit(struct ipc_batch *b)
 static unsigned int look(struct ipc_batch *b)
 {
 	unsigned int got = 0;
-	uint32_t next;
 
-	for (uint32_t i = ipc_batch_first(b, CALLED); i < b->capacity; i = next) {
+	for (uint32_t i = 0; i < b->used; i++) {
 		const struct entry *e = &b->entry[i];
 
-		next = e->next;
-		if (ipc_client_finished(e->ep, e->call.slot)) {
+		if (e->state == CALLED && ipc_client_finished(e->ep, e->call.slot)) {
 			landed(b, i);
 			got++;
 		}

@@ -71,14 +71,14 @@ static int queue_added(struct ipc_batch *b)
 	int ret = 0;
 
 	while (b->count[ADDED]) {
-		uint32_t i = ipc_batch_first(b, ADDED);
+		uint32_t i = b->first[ADDED];
 		struct io_uring_sqe *sqe = next_sqe(b, &ret);
 
 		if (!sqe)
 			return ret < 0 ? ret : -EBUSY;
 		ipc_fill_sqe(sqe, b->entry[i].ep->fd, MSGC_CALL, &b->entry[i].call);
 		sqe->user_data = i;
-		ipc_batch_move(b, i, CALLED);
+		ipc_batch_called(b);
 	}
 	return 0;
 }
@@ -99,7 +99,8 @@ static void resume(struct ipc_batch *b, uint32_t i)
 
 	call->flags = MSGC_RESUME;
 	call->deadline = MSGC_FOREVER;		/* the call keeps its own */
-	ipc_batch_move(b, i, ADDED);
+	b->count[CALLED]--;
+	ipc_batch_append(b, i, ADDED);
 }
 
 static void ended(struct ipc_batch *b, const struct io_uring_cqe *cqe)
@@ -111,7 +112,7 @@ static void ended(struct ipc_batch *b, const struct io_uring_cqe *cqe)
 	if (cqe->res == -EINTR)
 		resume(b, i);
 	else
-		ipc_batch_ended(b, i, cqe->res);
+		ipc_batch_called_ended(b, i, cqe->res);
 }
 
 static unsigned int take_cqes(struct ipc_batch *b)

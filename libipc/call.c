@@ -139,12 +139,17 @@ static int reserve_slot(struct ipc_endpoint *ep, uint64_t deadline)
 	return slot;
 }
 
+static uintptr_t offset_in(const struct ipc_endpoint *ep, int area, const void *data)
+{
+	return (uintptr_t)data - (uintptr_t)ep->area[area];
+}
+
 /* The slot at @data of an area; -ENOENT: not in this area; -EINVAL: not a slot in this use. */
 static int slot_at(struct ipc_endpoint *ep, int area, const void *data, enum use use)
 {
 	struct client *c = client_of(ep);
 	uint64_t size = area == MSGC_DATA ? c->request : c->reply;
-	uintptr_t offset = (uintptr_t)data - (uintptr_t)ep->area[area];
+	uintptr_t offset = offset_in(ep, area, data);
 
 	if ((uintptr_t)data < (uintptr_t)ep->area[area] || offset >= c->slots * size)
 		return -ENOENT;
@@ -443,9 +448,10 @@ int ipc_client_conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *
 	return conclude(ep, slot, rep, ret);
 }
 
-static void free_answer(struct ipc_endpoint *ep, uint32_t slot)
+static void free_answer(struct ipc_endpoint *ep, const void *data)
 {
 	struct client *c = client_of(ep);
+	uint32_t slot = (uint32_t)(offset_in(ep, MSGC_PEER, data) / c->reply);
 
 	if (c->untaken[slot])
 		ipc_files_close(line(ep, slot)->fds, &c->untaken[slot]);
@@ -459,10 +465,8 @@ static int client_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned i
 		if (m[i].data && slot_at(ep, MSGC_PEER, m[i].data, SLOT_ANSWERED) < 0)
 			return -EINVAL;
 	for (unsigned int i = 0; i < n; i++) {
-		int slot = slot_at(ep, MSGC_PEER, m[i].data, SLOT_ANSWERED);
-
-		if (slot >= 0)
-			free_answer(ep, (uint32_t)slot);
+		if (m[i].data)
+			free_answer(ep, m[i].data);
 		m[i].data = NULL;
 	}
 	return 0;

@@ -61,27 +61,27 @@ static uint32_t at_most(uint32_t n, uint64_t limit)
 int ipc_server_fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
 {
 	struct server *s = server_of(ep);
-	struct msgc_held h = *held(ep, entry);
-	uint64_t number = MSGC_INDEX(h.client) - s->max_receivers;
+	const struct msgc_held *h = held(ep, entry);
+	uint64_t number = MSGC_INDEX(h->client) - s->max_receivers;
 
-	s->untaken[entry] = h.nfds;
-	s->told[entry] = h.call;
-	if (!h.call) {
-		ipc_files_close(h.fds, &s->untaken[entry]);
+	s->untaken[entry] = h->nfds;
+	s->told[entry] = h->call;
+	if (!h->call) {
+		ipc_files_close(h->fds, &s->untaken[entry]);
 		return -ESHUTDOWN;
 	}
 	*m = (struct ipc_msg){
 		.data = (char *)ep->area[MSGC_DATA] + number * s->request_stride +
-			h.slot * s->request,
-		.len = at_most(h.len, s->request),
-		.type = h.type, .format = h.format, .flags = ipc_msg_flags(h.flags),
-		.attempts = h.attempts, .peer = h.client, .cookie = h.cookie,
-		.deadline = h.deadline,
+			h->slot * s->request,
+		.len = at_most(h->len, s->request),
+		.type = h->type, .format = h->format, .flags = ipc_msg_flags(h->flags),
+		.attempts = h->attempts, .peer = h->client, .cookie = h->cookie,
+		.deadline = h->deadline,
 		.reply = (char *)ep->area[MSGC_PEER] + number * s->reply_stride +
-			 h.slot * s->reply,
-		.reply_cap = at_most(h.room, s->reply),
+			 h->slot * s->reply,
+		.reply_cap = at_most(h->room, s->reply),
 	};
-	*call_id(m) = h.call;
+	*call_id(m) = s->told[entry];
 	return 0;
 }
 
