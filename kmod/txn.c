@@ -118,8 +118,8 @@ static u8 message_flags(const struct msgc_txn *txn)
 	       (txn->flags & MSGC_REPLY_TRUNCATED ? MSGC_M_FDS_TRUNCATED : 0);
 }
 
-/* The client's line. */
-void msgc_txn_publish(const struct msgc_txn *txn)
+/* The client's line; then whoever is given the outcome without a look under channel->lock. */
+void msgc_txn_publish(struct msgc_txn *txn)
 {
 	struct msgc_done *done = txn->done;
 	union {
@@ -140,6 +140,8 @@ void msgc_txn_publish(const struct msgc_txn *txn)
 	 * what belongs to it, and who has handled `event` has seen the state that came with it.
 	 */
 	smp_store_release((u64 *)done, head.word);
+	if (txn->outcome)
+		msgc_parked_settled(txn);
 }
 
 /* The server's line, but for the id. */
@@ -275,7 +277,6 @@ void msgc_txn_settle(struct msgc_txn *txn, u8 outcome, s32 status)
 	txn->outcome = outcome;
 	txn->event++;
 	msgc_bound_done(txn);
-	msgc_parked_settled(txn);
 }
 
 /* It ends without an answer: withdrawn if queued; if a server has it, the client stops waiting. */

@@ -24,7 +24,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_done *done;		/* likewise; the kernel writes */
 	struct msgc_request req;	/* the client's header, copied once, but for its fds */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
-	struct msgc_parked *parked;	/* the CALL that io_uring has; or NULL: client->parking.lock */
+	struct msgc_parked *parked;	/* CALL by io_uring; or NULL: client->parking.lock */
 	struct msgc_files *files;	/* of the request, until it ends; NULL: none */
 	struct msgc_files *got;		/* of the reply, until they are installed */
 	/* INHERIT, while TAKEN: the thread that took it; or NULL. Also read without the lock */
@@ -60,7 +60,7 @@ void msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req)
 void msgc_txn_read_answer(const struct msgc_endpoint *server, u64 id, struct msgc_answer *answer);
 int msgc_txn_check_request(const struct msgc_txn *txn, const struct msgc_request *req);
 int msgc_txn_check_answer(const struct msgc_txn *txn, const struct msgc_answer *answer, u32 len);
-void msgc_txn_publish(const struct msgc_txn *txn);
+void msgc_txn_publish(struct msgc_txn *txn);
 void msgc_call_wake(struct msgc_endpoint *ep, bool handoff);
 void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff);
 u8 msgc_task_prio(const struct task_struct *task);
@@ -81,7 +81,7 @@ void msgc_txn_let_go(struct msgc_txn *txn);
 /* ---- uring.c ---- */
 void __msgc_parked_settled(struct msgc_txn *txn);
 
-/* It has an outcome. Under channel->lock, as parking is: a CALL that is not seen will look. */
+/* Its outcome is published. Under channel->lock, as parking is: one that is not seen will look. */
 static inline void msgc_parked_settled(struct msgc_txn *txn)
 {
 	if (READ_ONCE(txn->parked))

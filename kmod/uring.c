@@ -5,7 +5,7 @@
  * A parked command is in a list of its endpoint, in whose lock all of this is. Whoever takes it
  * out has claimed it, and nobody else touches it:
  *
- *	the settler	of a CALL has the result: task work only hands it over
+ *	the settler	of a CALL has published its outcome: task work only tells
  *	a waker		queues task work, in which its thread looks again: it is through, or parks
  *	cancellation	(that thread's exit or exec, the ring's end) ends it with -ECANCELED; not
  *			what it waits for: a call goes on
@@ -30,7 +30,7 @@
 #define MOST	128		/* parked, of an endpoint: a change of the membership tells all */
 
 struct msgc_parked {		/* in the memory that the core has for it */
-	struct list_head node;		/* in a list of msgc_parking, whose lock it is; empty: claimed */
+	struct list_head node;		/* in a list of msgc_parking: its lock; empty: claimed */
 	union {
 		struct msgc_awaited want;
 		long ret;		/* of a CALL that has its outcome */

@@ -144,11 +144,11 @@ static bool has_parked(const struct msgc_endpoint *ep)
 
 /*
  * Called under or after the channel->lock section that made the condition true: a waiter joins
- * the queue before he takes that lock to look, and a command is parked under it. So neither look
- * needs a barrier.
+ * the queue before he takes that lock to look, and a command is parked under it.
  */
 void msgc_wake(struct msgc_endpoint *ep)
 {
+	/* No barrier needed: channel->lock orders the joining and this look, see above. */
 	if (waitqueue_active(&ep->wait))
 		wake_up_all(&ep->wait);
 	if (has_parked(ep))
@@ -162,6 +162,7 @@ void msgc_wake(struct msgc_endpoint *ep)
  */
 void msgc_wake_sync(struct msgc_endpoint *ep)
 {
+	/* No barrier needed, as in msgc_wake(). */
 	if (waitqueue_active(&ep->wait))
 		__wake_up_sync(&ep->wait, TASK_NORMAL);
 	msgc_wake(ep);

@@ -77,6 +77,12 @@ static bool in_flight(const struct client *c, uint32_t slot)
 	return c->use[slot] == SLOT_FLYING || c->use[slot] == SLOT_ENTRUSTED;
 }
 
+static void free_slot(struct client *c, uint32_t slot)
+{
+	c->use[slot] = SLOT_FREE;
+	c->next = slot;		/* its memory is in the cache */
+}
+
 /* Note that the server has let go; events of a slot that is not flying need nothing else. */
 static void settle(struct ipc_endpoint *ep, uint32_t slot)
 {
@@ -88,7 +94,7 @@ static void settle(struct ipc_endpoint *ep, uint32_t slot)
 	now = look_at(ep, slot);
 	handled(ep, slot, now.event);
 	if (c->use[slot] == SLOT_LEFT && now.state == MSGC_IDLE)
-		c->use[slot] = SLOT_FREE;
+		free_slot(c, slot);
 }
 
 static bool finished(struct ipc_endpoint *ep, uint32_t slot)
@@ -189,7 +195,7 @@ static int client_abandon(struct ipc_endpoint *ep, struct ipc_msg *m)
 
 	if (slot < 0)
 		return -EINVAL;
-	client_of(ep)->use[slot] = SLOT_FREE;
+	free_slot(client_of(ep), (uint32_t)slot);
 	m->data = NULL;
 	return 0;
 }
@@ -208,7 +214,7 @@ static int slot_for(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t deadl
 		req->data = NULL;	/* used up, whatever happens */
 	if (req->len > c->request || req->reply_cap > c->reply) {
 		if (slot >= 0)
-			c->use[slot] = SLOT_FREE;
+			free_slot(c, (uint32_t)slot);
 		return -EMSGSIZE;
 	}
 	if (slot >= 0)
@@ -276,8 +282,10 @@ static int take(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep)
 	handled(ep, slot, now.event);
 	if (now.outcome == MSGC_O_DONE && !(now.flags & MSGC_M_ONEWAY))
 		borrow_reply(ep, slot, rep);
+	else if (now.state == MSGC_IDLE)
+		free_slot(c, slot);
 	else
-		c->use[slot] = now.state == MSGC_IDLE ? SLOT_FREE : SLOT_LEFT;
+		c->use[slot] = SLOT_LEFT;
 	return now.outcome == MSGC_O_DONE ? 0 : rep->result;
 }
 
@@ -303,7 +311,7 @@ static int conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep,
 	}
 	*rep = (struct ipc_msg){ .cookie = header(ep, slot)->cookie, .result = ret };
 	if (!finished(ep, slot) && look_at(ep, slot).state == MSGC_IDLE) {
-		client_of(ep)->use[slot] = SLOT_FREE;
+		free_slot(client_of(ep), slot);
 		rep->outcome = IPC_NOT_EXECUTED;
 	}
 	return ret;
@@ -336,7 +344,7 @@ static int client_start(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t d
 		return slot;
 	ret = post(ep, (uint32_t)slot, req, MSGC_ASYNC, deadline);
 	if (ret < 0)
-		client_of(ep)->use[slot] = SLOT_FREE;
+		free_slot(client_of(ep), (uint32_t)slot);
 	return ret;
 }
 
@@ -415,7 +423,7 @@ int ipc_client_prepare(struct ipc_endpoint *ep, struct ipc_msg *req, unsigned in
 	if (slot < 0)
 		return slot;
 	if (deadline == IPC_NOW) {
-		client_of(ep)->use[slot] = SLOT_FREE;
+		free_slot(client_of(ep), (uint32_t)slot);
 		return -EINVAL;
 	}
 	*call = compose(ep, (uint32_t)slot, req, flags, deadline);
@@ -455,8 +463,7 @@ static void free_answer(struct ipc_endpoint *ep, const void *data)
 
 	if (c->untaken[slot])
 		ipc_files_close(line(ep, slot)->fds, &c->untaken[slot]);
-	c->use[slot] = SLOT_FREE;
-	c->next = slot;		/* its memory is in the cache */
+	free_slot(c, slot);
 }
 
 static int client_release(struct ipc_endpoint *ep, struct ipc_msg *m, unsigned int n)
