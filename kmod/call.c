@@ -34,8 +34,11 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	int err;
 
 	lockdep_assert_held(&ch->lock);
-	/* Free, but with an outcome that its client, or a waiter, has not seen: busy once more. */
-	if (msgc_txn_judge(txn) || txn->state != MSGC_IDLE || txn->waiter)
+	/*
+	 * Free, but with an outcome that its client, or a waiter, has not seen: busy once more. The
+	 * acquire pairs with hand_over() of uring.c.
+	 */
+	if (msgc_txn_judge(txn) || txn->state != MSGC_IDLE || smp_load_acquire(&txn->waiter))
 		return -EBUSY;
 	err = msgc_txn_check_request(txn, req);
 	if (err)
@@ -75,7 +78,7 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 static int resume_locked(struct msgc_txn *txn, u64 deadline, bool sleeps)
 {
 	lockdep_assert_held(&txn->client->ch->lock);
-	if (txn->waiter)
+	if (smp_load_acquire(&txn->waiter))	/* pairs with hand_over() of uring.c */
 		return -EBUSY;
 	if (txn->state == MSGC_IDLE && !txn->outcome)
 		return -ENOENT;
@@ -214,7 +217,7 @@ static int begin(struct msgc_txn *txn, const struct msgc_call *call, enum waits 
 		err = start_locked(txn, call, deadline, prio, &req, files, who == THREAD);
 	if (!err) {
 		files = NULL;		/* the call has them */
-		txn->waiter = who;
+		txn->waiter = who != NOBODY;
 		want->txn = txn;
 		want->deadline = min(deadline, txn->deadline);
 		if (who == RING)

@@ -157,6 +157,7 @@ static void endpoint_free(struct kref *ref)
 {
 	struct msgc_endpoint *ep = container_of(ref, struct msgc_endpoint, ref);
 
+	WARN_ON_ONCE(atomic_read(&ep->parking.nr));
 	msgc_claims_free(ep);
 	msgc_call_free(ep);
 	msgc_region_free(&ep->own);

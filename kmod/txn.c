@@ -236,7 +236,7 @@ void msgc_txn_enqueue(struct msgc_txn *txn)
 	lockdep_assert_held(&ch->lock);
 	txn->state = MSGC_QUEUED;
 	rb_add_cached(&txn->place, &ch->queue, goes_before);
-	ch->queued++;
+	WRITE_ONCE(ch->queued, ch->queued + 1);		/* pairs with count_told() of uring.c */
 	msgc_inherit_queued(txn);
 }
 
@@ -257,7 +257,7 @@ static void dequeue_locked(struct msgc_txn *txn)
 
 	lockdep_assert_held(&ch->lock);
 	rb_erase_cached(&txn->place, &ch->queue);
-	ch->queued--;
+	WRITE_ONCE(ch->queued, ch->queued - 1);
 }
 
 static void idle_locked(struct msgc_txn *txn)

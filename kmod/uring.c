@@ -27,14 +27,11 @@
 #include "command.h"
 #include "txn.h"
 
-#define MOST	128		/* parked, of an endpoint: a change of the membership tells all */
+#define MOST	128		/* parked, of an endpoint: its death tells all under a lock */
 
 struct msgc_parked {		/* in the memory that the core has for it */
 	struct list_head node;		/* in a list of msgc_parking: its lock; empty: claimed */
-	union {
-		struct msgc_awaited want;
-		long ret;		/* of a CALL that has its outcome */
-	};
+	struct msgc_awaited want;
 };
 
 static struct msgc_parked *parked_of(struct io_uring_cmd *cmd)
@@ -71,19 +68,11 @@ static void take_out(struct msgc_parked *p)
 		WRITE_ONCE(p->want.txn->parked, NULL);
 }
 
-/*
- * The end of a CALL may be told together with others that its thread waits for, too. A RECV or
- * CLAIM takes something, and somebody may wait for just that.
- */
+/* Never put off until its thread has more to do: it may take what somebody waits for. */
 static void tell(struct msgc_parked *p)
 {
-	struct io_uring_cmd *cmd = command_of(p);
-
 	take_out(p);
-	if (cmd->cmd_op == MSGC_CALL)
-		msgc_uring_in_task_lazy(cmd, look_again);
-	else
-		msgc_uring_in_task(cmd, look_again);
+	msgc_uring_in_task(command_of(p), look_again);
 }
 
 static void tell_all(struct list_head *list)
@@ -119,8 +108,8 @@ static void tell_of_deadlines(struct msgc_endpoint *ep)
 	tell_uncovered(&lot->recvs, timer_at, &lot->soonest);
 }
 
-/* A call for one of several RECVs of a runner: as many are told as there are calls. */
-static bool has_call_for(struct msgc_endpoint *ep, const void *runner)
+/* As many RECVs of a runner are told as there are calls: true counts one more. */
+static bool count_told(struct msgc_endpoint *ep, const void *runner)
 {
 	struct msgc_parking *lot = &ep->parking;
 
@@ -134,14 +123,17 @@ static bool has_call_for(struct msgc_endpoint *ep, const void *runner)
 	return true;
 }
 
-/* A runner that nobody enters keeps no other one from hearing of it: some are told in vain. */
+/*
+ * A runner that nobody enters keeps no other one from hearing of it: some are told in vain, and all
+ * where two take turns in the list.
+ */
 static void tell_of_calls(struct msgc_endpoint *ep)
 {
 	struct msgc_parking *lot = &ep->parking;
 	struct msgc_parked *p, *next;
 
 	list_for_each_entry_safe(p, next, &lot->recvs, node) {
-		if (has_call_for(ep, msgc_uring_runner(command_of(p))))
+		if (count_told(ep, msgc_uring_runner(command_of(p))))
 			tell(p);
 		else if (!lot->mixed)
 			break;
@@ -165,8 +157,8 @@ void msgc_parked_wake(struct msgc_endpoint *ep)
 }
 
 /*
- * Its thread has only to be given the result, unless there are files to be installed for it. The
- * rest of a wait's end is done here, under channel->lock: settled_locked() of call.c.
+ * Its thread has only to be told, together with other outcomes that it waits for, unless there are
+ * files to be installed for it.
  */
 void __msgc_parked_settled(struct msgc_txn *txn)
 {
@@ -180,8 +172,6 @@ void __msgc_parked_settled(struct msgc_txn *txn)
 		tell(p);
 	} else if (p) {
 		take_out(p);
-		txn->waiter = false;
-		p->ret = txn->slot;
 		msgc_uring_in_task_lazy(command_of(p), hand_over);
 	}
 	spin_unlock_irq(&lot->lock);
@@ -203,21 +193,23 @@ static void park(struct msgc_parking *lot, struct msgc_parked *p)
 {
 	struct io_uring_cmd *cmd = command_of(p);
 
+	if (cmd->cmd_op != MSGC_CALL && !is_recv(cmd)) {
+		list_add_tail(&p->node, &lot->others);
+		return;
+	}
 	lot->soonest = min(lot->soonest, p->want.deadline);
-	if (cmd->cmd_op == MSGC_CALL) {
-		list_add_tail(&p->node, &lot->calls);
-		WRITE_ONCE(p->want.txn->parked, p);
-	} else if (is_recv(cmd)) {
+	if (is_recv(cmd)) {
 		park_recv(lot, p);
 	} else {
-		list_add_tail(&p->node, &lot->others);
+		list_add_tail(&p->node, &lot->calls);
+		WRITE_ONCE(p->want.txn->parked, p);
 	}
 }
 
 /*
  * Whoever changes what was looked for wakes it, since he needs channel->lock for that. INTERRUPT
  * and the timer's callback do not; they set their mark, then wake: the mark is looked at here under
- * the lock that they take for it.
+ * the lock that they take for it. So it does not matter that the timer was armed before this.
  */
 long msgc_park(struct msgc_endpoint *ep, struct msgc_awaited *want)
 {
@@ -309,10 +301,18 @@ static void finish(struct io_uring_cmd *cmd, long ret, unsigned int issue_flags)
 	msgc_uring_done(cmd, ret, issue_flags);
 }
 
-/* Task work. */
+/*
+ * Task work: the end of a wait, as settled_locked() of call.c has it, without channel->lock. No
+ * priority was lent to this thread for it.
+ */
 static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	finish(cmd, parked_of(cmd)->ret, issue_flags);
+	struct msgc_txn *txn = parked_of(cmd)->want.txn;
+	long slot = txn->slot;
+
+	/* Pairs with the acquire of whoever begins or resumes: the slot is no longer looked at. */
+	smp_store_release(&txn->waiter, false);
+	finish(cmd, slot, issue_flags);
 }
 
 /* Task work. If its thread ends it may be run by any other; or its thread is to end, and cannot. */

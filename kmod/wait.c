@@ -62,7 +62,8 @@ bool msgc_is_waiter(const struct wait_queue_entry *entry)
 
 /*
  * The clock is read only for a deadline that the timer does not cover: where it is set to that time
- * or an earlier one, it will ring and wake the caller, who has joined ep->wait, and asks again.
+ * or an earlier one, it will ring and wake the caller, who has joined ep->wait, and asks again; or
+ * is yet to park, and is refused then.
  */
 static bool is_over(struct msgc_endpoint *ep, u64 deadline)
 {

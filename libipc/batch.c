@@ -394,6 +394,8 @@ IPC_API int ipc_batch_wait(struct ipc_batch *b, unsigned int n, uint64_t deadlin
 		return -ENOENT;
 	if (n > all)
 		n = all;
+	if (b->count[ADDED] && b->count[ENDED] >= n)
+		return b->way->submit(b);
 	while (!ret && b->count[ENDED] < n)
 		ret = b->way->wait(b, n - b->count[ENDED], deadline);
 	return ret;

@@ -117,14 +117,14 @@ static void ended(struct ipc_batch *b, const struct io_uring_cqe *cqe)
 
 static unsigned int take_cqes(struct ipc_batch *b)
 {
-	uint32_t before = b->count[ENDED];
 	struct io_uring_cqe *cqe;
+	unsigned int n;
 
-	while (!io_uring_peek_cqe(b->ring, &cqe)) {
+	for (n = 0; !io_uring_peek_cqe(b->ring, &cqe); n++) {
 		ended(b, cqe);
 		io_uring_cqe_seen(b->ring, cqe);
 	}
-	return b->count[ENDED] - before;
+	return n;
 }
 
 /* Hand in what is queued, and wait. 0: something may have come. */
@@ -147,8 +147,15 @@ static int enter(struct ipc_batch *b, uint32_t n, uint64_t deadline)
 	return ret == -ETIME ? -ETIMEDOUT : ret;
 }
 
+/* io_uring does not tell what ended a wait early if there is anything to be taken. */
+static int cut_short(uint64_t deadline)
+{
+	return deadline != IPC_FOREVER && sys_now() >= deadline ? -ETIMEDOUT : -EINTR;
+}
+
 static int ring_wait(struct ipc_batch *b, uint32_t n, uint64_t deadline)
 {
+	uint32_t before = b->count[ENDED], seen;
 	int ret;
 
 	for (;;) {
@@ -156,8 +163,9 @@ static int ring_wait(struct ipc_batch *b, uint32_t n, uint64_t deadline)
 		if (ret >= 0)
 			ret = enter(b, n, deadline);
 		/* Also after an error: it may have come together with an outcome. */
-		if (take_cqes(b))
-			return 0;
+		seen = take_cqes(b);
+		if (b->count[ENDED] != before)
+			return seen < n && deadline != IPC_NOW ? cut_short(deadline) : 0;
 		if (ret < 0)
 			return ret;
 		if (deadline == IPC_NOW && !b->count[ADDED])

@@ -63,10 +63,11 @@ int ipc_server_fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
 	struct server *s = server_of(ep);
 	const struct msgc_held *h = held(ep, entry);
 	uint64_t number = MSGC_INDEX(h->client) - s->max_receivers;
+	uint64_t call = h->call;
 
 	s->untaken[entry] = h->nfds;
-	s->told[entry] = h->call;
-	if (!h->call) {
+	s->told[entry] = call;
+	if (!call) {
 		ipc_files_close(h->fds, &s->untaken[entry]);
 		return -ESHUTDOWN;
 	}
@@ -81,7 +82,7 @@ int ipc_server_fill(struct ipc_endpoint *ep, uint32_t entry, struct ipc_msg *m)
 			 h->slot * s->reply,
 		.reply_cap = at_most(h->room, s->reply),
 	};
-	*call_id(m) = s->told[entry];
+	*call_id(m) = call;
 	return 0;
 }
 

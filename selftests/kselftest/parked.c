@@ -337,6 +337,20 @@ TEST_F(parked, calls_out_of_order)
 	}
 }
 
+/* It has its outcome, but its thread does not know yet: until then nobody else may have the slot. */
+TEST_F(parked, slot_until_told)
+{
+	if (!(variant->setup & DEFERRED))
+		SKIP(return, "it would know at once");
+	CALL(0, 0, MSGC_FOREVER);
+	ASSERT_EQ(0, take(&self->s));
+	EXPECT_EQ(0, reply(&self->s, 0, 0, 0));
+	EXPECT_EQ(SAYS(IDLE, DONE, 0), says(&self->c, 0));
+	EXPECT_EQ(-EBUSY, start(&self->c, 0, MSGC_FOREVER));
+	EXPECT_EQ(0, REAP());
+	EXPECT_EQ(0, start(&self->c, 0, MSGC_FOREVER));
+}
+
 TEST_F(parked, recv)
 {
 	RECV(MSGC_FOREVER, 0);

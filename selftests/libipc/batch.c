@@ -549,6 +549,33 @@ static void interrupted(void)
 	tear_down();
 }
 
+/* Several at once; also where some are there already, when a signal or the deadline comes. */
+static void waited_for(void)
+{
+	set_up();
+	CHECK_EQ(ipc_batch_wait(batch, 1, LONG), -ENOENT);
+	for (int i = 0; i < SERVICES; i++)
+		CHECK_EQ(add(i, i, LONG), 0);
+	CHECK_EQ(ipc_batch_wait(batch, 1, ipc_in(10000000)), -ETIMEDOUT);
+	answer(0, 5);
+	CHECK_EQ(ipc_batch_wait(batch, 1, LONG), 0);
+	CHECK_EQ(ipc_batch_wait(batch, 2, ipc_in(10000000)), -ETIMEDOUT);
+	CHECK_EQ(add(0, 9, LONG), 0);
+	CHECK_EQ(ipc_batch_wait(batch, 1, LONG), 0);
+	answer(0, 6);					/* it has begun */
+	alarms(30, 0);
+	CHECK_EQ(ipc_batch_wait(batch, 4, LONG), -EINTR);
+	alarms(0, 0);
+	answer(1, 7);
+	CHECK_EQ(ipc_batch_wait(batch, 4, ipc_in(10000000)), -ETIMEDOUT);
+	answer(2, 8);
+	CHECK_EQ(ipc_batch_wait(batch, 9, LONG), 0);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(reap_now(), 1);
+	CHECK_EQ(ipc_batch_wait(batch, 1, LONG), -ENOENT);
+	tear_down();
+}
+
 /* ipc_call() goes beside it; ipc_collect() does not take what is not its own, nor spin. */
 static void beside_other_calls(void)
 {
@@ -816,6 +843,7 @@ static void by(uint32_t which)
 	RUN(cancelled);
 	RUN(dead_endpoint);
 	RUN(interrupted);
+	RUN(waited_for);
 	RUN(beside_other_calls);
 	RUN(leaving);
 	RUN(closing);
