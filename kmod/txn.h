@@ -43,7 +43,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_loan lent;		/* to the heir */
 	bool shares;			/* the heir is lent what the queue lends, too */
 	bool ever_taken;
-	bool waiter;			/* a thread, or a ring, waits for the outcome, or its files */
+	bool waiter;			/* somebody waits for the outcome, or installs its files */
 	bool with_fds;			/* files of the last reply are in `got`, or in the line */
 };
 

@@ -337,7 +337,7 @@ TEST_F(parked, calls_out_of_order)
 	}
 }
 
-/* It has its outcome, but its thread does not know yet: until then nobody else may have the slot. */
+/* It has its outcome, but its thread does not know yet: nobody else may have the slot. */
 TEST_F(parked, slot_until_told)
 {
 	if (!(variant->setup & DEFERRED))
