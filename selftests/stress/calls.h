@@ -71,7 +71,7 @@ struct world {				/* shared by all processes of a part */
 extern const struct plan *now;
 extern struct world *world;
 extern struct ipc_channel *ch;
-extern unsigned int n_calls;		/* made at random, with the cookies below; others: the last */
+extern unsigned int n_calls;		/* made at random, with the cookies below; then the last */
 #define FATES	(n_calls + PROCESSES)
 
 /* ---- an endpoint, by the UAPI alone ---- */
