@@ -34,11 +34,12 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	int err;
 
 	lockdep_assert_held(&ch->lock);
-	/*
-	 * Free, but with an outcome that its client, or a waiter, has not seen: busy once more. The
-	 * acquire pairs with hand_over() of uring.c.
-	 */
-	if (msgc_txn_judge(txn) || txn->state != MSGC_IDLE || smp_load_acquire(&txn->waiter))
+	if (txn->state != MSGC_IDLE) {
+		/* Even if that makes it free: it has an outcome then that nobody has seen. */
+		msgc_txn_judge(txn);
+		return -EBUSY;
+	}
+	if (smp_load_acquire(&txn->waiter))	/* pairs with hand_over() of uring.c */
 		return -EBUSY;
 	err = msgc_txn_check_request(txn, req);
 	if (err)
@@ -101,10 +102,12 @@ static bool settled_locked(struct msgc_txn *txn, int err, struct msgc_files **fi
 	bool ret;
 
 	lockdep_assert_held(&txn->client->ch->lock);
-	msgc_txn_overdue(txn);
-	if (err == -ESHUTDOWN && !txn->outcome)
-		msgc_txn_give_up(txn, err);
-	msgc_call_wake_client(txn->client);
+	if (!txn->outcome) {
+		msgc_txn_overdue(txn);
+		if (err == -ESHUTDOWN && !txn->outcome)
+			msgc_txn_give_up(txn, err);
+		msgc_call_wake_client(txn->client);
+	}
 	ret = txn->outcome;
 	if (ret || err) {
 		if (unlikely(txn->got) && ret && !comes_first(err))

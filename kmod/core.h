@@ -222,8 +222,8 @@ static inline bool msgc_inherits(const struct msgc_channel *ch)
 /* ---- uring.c: commands that io_uring has parked at an endpoint ---- */
 struct msgc_parking {
 	spinlock_t lock;		/* the lists, and the rest but for the counts */
-	struct list_head calls, recvs, others;	/* CALLs; RECVs; WAITs and CLAIMs */
-	u64 soonest;			/* no deadline of calls and recvs is earlier */
+	struct list_head recvs, others;	/* RECVs; WAITs and CLAIMs; for CALLs: msgc_txn.parked */
+	u64 soonest;			/* no deadline of CALLs and RECVs is earlier */
 	const void *runner;		/* of the first of recvs */
 	bool mixed;			/* others may have other runners */
 	const void *told;		/* so many RECVs of this runner, or more, were told of */
@@ -381,7 +381,16 @@ void msgc_line_set_state(struct msgc_endpoint *ep, u32 state);
 void msgc_generation_bump(struct msgc_channel *ch);	/* and wakes every member */
 
 /* ---- wait.c: sleeping with a deadline, an interrupt and a timer ---- */
-u64 msgc_deadline_to_host(u64 deadline);		/* from the caller's time namespace */
+u64 __msgc_deadline_to_host(u64 deadline);
+
+/* From the caller's time namespace. MSGC_NOW and MSGC_FOREVER are no times. */
+static inline u64 msgc_deadline_to_host(u64 deadline)
+{
+	if (deadline == MSGC_NOW || deadline == MSGC_FOREVER)
+		return deadline;
+	return __msgc_deadline_to_host(deadline);
+}
+
 u64 msgc_deadline_to_user(u64 deadline);		/* to the caller's */
 bool msgc_interrupted(struct msgc_endpoint *ep);
 void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline);

@@ -2,8 +2,8 @@
 /*
  * uring.c - the hot commands by io_uring; those that have to wait are parked.
  *
- * A parked command is in a list of its endpoint, in whose lock all of this is. Whoever takes it
- * out has claimed it, and nobody else touches it:
+ * A parked command is in a list of its endpoint, or a CALL in its slot, under parking.lock. Whoever
+ * takes it out has claimed it, and nobody else touches it:
  *
  *	the settler	of a CALL has published its outcome: task work only tells
  *	a waker		queues task work, in which its thread looks again: it is through, or parks
@@ -30,7 +30,7 @@
 #define MOST	128		/* parked, of an endpoint: its death tells all under a lock */
 
 struct msgc_parked {		/* in the memory that the core has for it */
-	struct list_head node;		/* in a list of msgc_parking: its lock; empty: claimed */
+	struct list_head node;		/* but of a CALL: in a list of msgc_parking; or empty */
 	struct msgc_awaited want;
 };
 
@@ -61,11 +61,28 @@ static bool is_recv(const struct io_uring_cmd *cmd)
 static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags);
 static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
+static bool is_call(struct msgc_parked *p)
+{
+	return command_of(p)->cmd_op == MSGC_CALL;
+}
+
+/* Also asked of one that is yet to begin, and has no slot. */
+static bool is_parked(struct msgc_parked *p)
+{
+	const struct msgc_txn *txn;
+
+	if (!is_call(p))
+		return !list_empty(&p->node);
+	txn = READ_ONCE(p->want.txn);
+	return txn && txn->parked == p;
+}
+
 static void take_out(struct msgc_parked *p)
 {
-	list_del_init(&p->node);
-	if (command_of(p)->cmd_op == MSGC_CALL)
+	if (is_call(p))
 		WRITE_ONCE(p->want.txn->parked, NULL);
+	else
+		list_del_init(&p->node);
 }
 
 /* Never put off until its thread has more to do: it may take what somebody waits for. */
@@ -75,37 +92,42 @@ static void tell(struct msgc_parked *p)
 	msgc_uring_in_task(command_of(p), look_again);
 }
 
-static void tell_all(struct list_head *list)
+static void tell_others(struct msgc_parking *lot)
 {
 	struct msgc_parked *p, *next;
 
-	list_for_each_entry_safe(p, next, list, node)
+	list_for_each_entry_safe(p, next, &lot->others, node)
 		tell(p);
 }
 
-/* Those whose deadline the timer does not cover: it has rung, or is yet to be armed. */
-static void tell_uncovered(struct list_head *list, u64 timer_at, u64 *soonest)
+static void tell_or_keep(struct msgc_parking *lot, struct msgc_parked *p, bool all, u64 timer_at)
 {
-	struct msgc_parked *p, *next;
-
-	list_for_each_entry_safe(p, next, list, node) {
-		if (p->want.deadline < timer_at)
-			tell(p);
-		else
-			*soonest = min(*soonest, p->want.deadline);
-	}
+	if (all || p->want.deadline < timer_at)
+		tell(p);
+	else
+		lot->soonest = min(lot->soonest, p->want.deadline);
 }
 
-static void tell_of_deadlines(struct msgc_endpoint *ep)
+/*
+ * CALLs and RECVs: all of them, or those whose deadline the timer does not cover, since it has rung
+ * or is yet to be armed.
+ */
+static void tell_of_marks(struct msgc_endpoint *ep)
 {
+	bool all = READ_ONCE(ep->dead) || atomic_read(&ep->interrupted);
 	struct msgc_parking *lot = &ep->parking;
 	u64 timer_at = READ_ONCE(ep->timer_at);
+	struct msgc_parked *p, *next;
+	u32 i;
 
-	if (lot->soonest >= timer_at)
+	if (!all && lot->soonest >= timer_at)
 		return;
 	lot->soonest = MSGC_FOREVER;
-	tell_uncovered(&lot->calls, timer_at, &lot->soonest);
-	tell_uncovered(&lot->recvs, timer_at, &lot->soonest);
+	for (i = 0; ep->txn && i < ep->ch->par.slots; i++)
+		if (ep->txn[i].parked)
+			tell_or_keep(lot, ep->txn[i].parked, all, timer_at);
+	list_for_each_entry_safe(p, next, &lot->recvs, node)
+		tell_or_keep(lot, p, all, timer_at);
 }
 
 /* As many RECVs of a runner are told as there are calls: true counts one more. */
@@ -146,13 +168,9 @@ void msgc_parked_wake(struct msgc_endpoint *ep)
 	struct msgc_parking *lot = &ep->parking;
 
 	spin_lock_irq(&lot->lock);
-	if (READ_ONCE(ep->dead) || atomic_read(&ep->interrupted)) {
-		tell_all(&lot->calls);
-		tell_all(&lot->recvs);
-	}
-	tell_of_deadlines(ep);
+	tell_of_marks(ep);
 	tell_of_calls(ep);
-	tell_all(&lot->others);
+	tell_others(lot);
 	spin_unlock_irq(&lot->lock);
 }
 
@@ -193,17 +211,15 @@ static void park(struct msgc_parking *lot, struct msgc_parked *p)
 {
 	struct io_uring_cmd *cmd = command_of(p);
 
-	if (cmd->cmd_op != MSGC_CALL && !is_recv(cmd)) {
+	if (is_call(p)) {
+		WRITE_ONCE(p->want.txn->parked, p);
+	} else if (is_recv(cmd)) {
+		park_recv(lot, p);
+	} else {
 		list_add_tail(&p->node, &lot->others);
 		return;
 	}
 	lot->soonest = min(lot->soonest, p->want.deadline);
-	if (is_recv(cmd)) {
-		park_recv(lot, p);
-	} else {
-		list_add_tail(&p->node, &lot->calls);
-		WRITE_ONCE(p->want.txn->parked, p);
-	}
 }
 
 /*
@@ -228,7 +244,6 @@ long msgc_park(struct msgc_endpoint *ep, struct msgc_awaited *want)
 void msgc_parking_init(struct msgc_parking *lot)
 {
 	spin_lock_init(&lot->lock);
-	INIT_LIST_HEAD(&lot->calls);
 	INIT_LIST_HEAD(&lot->recvs);
 	INIT_LIST_HEAD(&lot->others);
 	lot->soonest = MSGC_FOREVER;
@@ -239,7 +254,7 @@ static bool claim(struct msgc_parking *lot, struct msgc_parked *p)
 	bool claimed;
 
 	spin_lock_irq(&lot->lock);
-	claimed = !list_empty(&p->node);
+	claimed = is_parked(p);
 	if (claimed)
 		take_out(p);
 	spin_unlock_irq(&lot->lock);
@@ -352,7 +367,7 @@ static int begin(struct msgc_endpoint *ep, const struct msgc_command *c, struct 
 		atomic_dec(&ep->parking.nr);
 		return -EUSERS;
 	}
-	INIT_LIST_HEAD(&p->node);
+	*p = (struct msgc_parked){ .node = LIST_HEAD_INIT(p->node) };
 	msgc_uring_mark_cancelable(cmd, issue_flags);
 	ret = c->begin(ep, arg, &p->want);
 	if (ret == -EAGAIN) {

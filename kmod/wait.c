@@ -13,14 +13,9 @@
 
 #include "core.h"
 
-/*
- * Deadlines are absolute CLOCK_MONOTONIC of the caller's time namespace; 0 and MSGC_FOREVER are
- * no times.
- */
-u64 msgc_deadline_to_host(u64 deadline)
+/* Deadlines are absolute CLOCK_MONOTONIC of the caller's time namespace. */
+u64 __msgc_deadline_to_host(u64 deadline)
 {
-	if (deadline == MSGC_NOW || deadline == MSGC_FOREVER)
-		return deadline;
 	if (deadline >= KTIME_MAX / 2)
 		return KTIME_MAX;
 	return max_t(s64, (s64)deadline - msgc_timens_offset(), 1);
