@@ -533,11 +533,6 @@ long msgc_reply(struct msgc_endpoint *ep, union msgc_hot *arg)
 	return answer(ep, &arg->reply, false, NULL);
 }
 
-/*
- * `call` is cleared between the halves: written back, it makes a restarted command receive only,
- * and tells the caller that the reply went out. EBUSY would say that nothing was done; it can only
- * mean that other threads took the free entry first.
- */
 static u64 own_deadline(const struct msgc_endpoint *ep)
 {
 	const struct msgc_own *own = msgc_region_at(&ep->own, 0);
@@ -545,6 +540,11 @@ static u64 own_deadline(const struct msgc_endpoint *ep)
 	return msgc_deadline_to_host(READ_ONCE(own->deadline));
 }
 
+/*
+ * `call` is cleared between the halves: written back, it makes a restarted command receive only,
+ * and tells the caller that the reply went out. EBUSY would say that nothing was done; it can only
+ * mean that other threads took the free entry first.
+ */
 long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
 	bool replied = arg->reply.call;

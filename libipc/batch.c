@@ -243,16 +243,16 @@ int ipc_batch_cancel_now(const struct entry *e)
 	return sys_ioctl(e->ep->fd, MSGC_CANCEL, &c);
 }
 
-/* Its wait was interrupted: the call goes on all the same. */
-static bool is_resumed(const struct entry *e)
+/* The kernel has the call, also where its wait was interrupted and is to be resumed. */
+static bool has_begun(const struct entry *e)
 {
-	return e->state == ADDED && e->call.flags & MSGC_RESUME;
+	return e->state == CALLED || (e->state == ADDED && e->call.flags & MSGC_RESUME);
 }
 
 static void cancel_begun(struct ipc_batch *b)
 {
 	for (uint32_t i = 0; i < b->used; i++)
-		if (b->entry[i].state == CALLED || is_resumed(&b->entry[i]))
+		if (has_begun(&b->entry[i]))
 			ipc_batch_cancel_now(&b->entry[i]);
 }
 
@@ -275,7 +275,7 @@ static void drain(struct ipc_batch *b)
 static void withdraw_all(struct ipc_batch *b)
 {
 	for (uint32_t i = 0; i < b->used; i++)
-		if (b->entry[i].state == ADDED && !is_resumed(&b->entry[i]))
+		if (b->entry[i].state == ADDED && !has_begun(&b->entry[i]))
 			withdraw(b, i);
 }
 
@@ -425,7 +425,7 @@ IPC_API int ipc_batch_cancel(struct ipc_batch *b, struct ipc_endpoint *ep, uint6
 	i = find(b, ep, cookie);
 	if (i >= b->used)
 		return -ENOENT;
-	if (b->entry[i].state == ADDED && !is_resumed(&b->entry[i])) {
+	if (!has_begun(&b->entry[i])) {
 		withdraw(b, i);
 		return 0;
 	}
