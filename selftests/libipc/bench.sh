@@ -52,7 +52,8 @@ check 'nor while system calls are counted' into "$dir/counts" "$dir/bench" -q -s
 for file in times counts; do
 	# shellcheck disable=SC2016 # the filter is jq's
 	check "$file: the fields of a record" every "$dir/$file" 'keys == (["case", "transport",
-		"size", "peers", "batch", "placement", "metric", "value", "samples", "run"] | sort)'
+		"size", "peers", "batch", "placement", "clock", "metric", "value", "samples",
+		"run"] | sort)'
 	check "$file: a value, and where it is from" every "$dir/$file" '(.value | type) == "number"
 		and .samples > 0 and (.placement == "same-cpu" or .placement == "two-cpus")'
 done

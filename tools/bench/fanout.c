@@ -101,8 +101,13 @@ static uint64_t run(void *of, uint64_t rounds)
 	return job->process[0].report.ns;
 }
 
+/*
+ * Where instructions are counted, a second is 500 million of them, or passes as soon as all sleep:
+ * so the time of those that sleep can be reproduced there, whatever else the host does.
+ */
 static void report(struct job *job, unsigned int run_no)
 {
+	bool instructions = settings.instructions && !job->sleep_ns;
 	const struct report *clock = &job->process[0].report;
 	double ns = (double)median(job->samples, job->rounds) *
 		    (double)clock->ns / (double)clock->ticks;
@@ -111,8 +116,8 @@ static void report(struct job *job, unsigned int run_no)
 		.name = job->name,
 		.transport = job->batch ? "msgchan-uring" : "msgchan-rendezvous",
 		.size = SIZE, .peers = 1 + CALLS, .batch = job->batch ? CALLS : 1,
-		.metric = settings.instructions ? "instructions" : "ns_p50",
-		.value = settings.instructions ? ns / 2 : ns, .samples = job->rounds, .run = run_no,
+		.metric = instructions ? "instructions" : "ns_p50",
+		.value = instructions ? ns / 2 : ns, .samples = job->rounds, .run = run_no,
 	});
 }
 
@@ -123,8 +128,7 @@ void case_fanout(void)
 		{ .name = "fanout-1ms", .sleep_ns = 1000000 },
 		{ .name = "fanout-1ms", .sleep_ns = 1000000, .batch = true },
 	};
-	/* the clock that counts instructions does not count what nobody executes */
-	unsigned int n = settings.instructions ? 2 : ARRAY_SIZE(jobs);
+	const unsigned int n = ARRAY_SIZE(jobs);
 
 	if (settings.count_syscalls || !batches_offered())
 		return;

@@ -27,6 +27,7 @@ void write_record(const struct record *r)
 	number("peers", r->peers);
 	number("batch", r->batch);
 	text("placement", r->two_cpus ? "two-cpus" : "same-cpu");
+	text("clock", settings.instructions ? "virtual" : "real");
 	text("metric", r->metric);
 	printf("\"value\": %.6g, ", r->value);
 	number("samples", r->samples);
