@@ -46,8 +46,8 @@ static const char help[] =
 	"  -h, --help             this text\n";
 
 enum {
-	O_SENDERS = 256, O_RECEIVERS, O_RING, O_SLOTS, O_REQUEST, O_REPLY, O_MANY, O_REDELIVER,
-	O_ATTEMPTS, O_PERSISTENT, O_UNTETHERED, O_SPIN, O_INHERIT
+	O_SENDERS = 256, O_RECEIVERS, O_RING, O_SLOTS, O_REQUEST, O_REPLY, O_ATTEMPTS, O_SPIN,
+	O_FLAG = 512			/* and which one: IPC_xxx */
 };
 
 static const struct option options[] = {
@@ -56,23 +56,21 @@ static const struct option options[] = {
 	{ "owner", required_argument, NULL, 'u' },
 	{ "senders", required_argument, NULL, O_SENDERS },
 	{ "receivers", required_argument, NULL, O_RECEIVERS },
-	{ "persistent", no_argument, NULL, O_PERSISTENT },
+	{ "persistent", no_argument, NULL, O_FLAG | IPC_PERSISTENT },
 	{ "ring", required_argument, NULL, O_RING },
 	{ "delivery", required_argument, NULL, 'd' },
-	{ "untethered-only", no_argument, NULL, O_UNTETHERED },
+	{ "untethered-only", no_argument, NULL, O_FLAG | IPC_UNTETHERED_ONLY },
 	{ "slots", required_argument, NULL, O_SLOTS },
 	{ "request-size", required_argument, NULL, O_REQUEST },
 	{ "reply-size", required_argument, NULL, O_REPLY },
-	{ "many-servers", no_argument, NULL, O_MANY },
-	{ "redeliver", no_argument, NULL, O_REDELIVER },
-	{ "inherit", no_argument, NULL, O_INHERIT },
+	{ "many-servers", no_argument, NULL, O_FLAG | IPC_MANY_SERVERS },
+	{ "redeliver", no_argument, NULL, O_FLAG | IPC_REDELIVER },
+	{ "inherit", no_argument, NULL, O_FLAG | IPC_PRIO_INHERIT },
 	{ "max-attempts", required_argument, NULL, O_ATTEMPTS },
 	{ "spin", required_argument, NULL, O_SPIN },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 }
 };
-
-#define SPIN_MOST 1000000U	/* ns */
 
 static uint32_t mode_arg(const char *text)
 {
@@ -145,7 +143,7 @@ static uint64_t spin_arg(const char *text)
 {
 	uint64_t ns = time_arg("--spin", text);
 
-	if (ns > SPIN_MOST)
+	if (ns > MSGC_SPIN_NS)
 		exit(usage("--spin: at most 1ms"));
 	return ns;
 }
@@ -168,13 +166,8 @@ static bool option(struct ipc_options *o, int c)
 	case O_RECEIVERS:
 		o->max_receivers = limit_arg("--receivers", optarg, UINT32_MAX);
 		return true;
-	case O_PERSISTENT:
-		return true;
 	case 'd':
 		o->delivery = delivery_arg(optarg);
-		return true;
-	case O_UNTETHERED:
-		o->flags |= IPC_UNTETHERED_ONLY;
 		return true;
 	case O_RING:
 		o->ring_max = room_arg("--ring", optarg);
@@ -188,15 +181,6 @@ static bool option(struct ipc_options *o, int c)
 	case O_REPLY:
 		o->reply = room_arg("--reply-size", optarg);
 		return true;
-	case O_MANY:
-		o->flags |= IPC_MANY_SERVERS;
-		return true;
-	case O_REDELIVER:
-		o->flags |= IPC_REDELIVER;
-		return true;
-	case O_INHERIT:
-		o->flags |= IPC_PRIO_INHERIT;
-		return true;
 	case O_ATTEMPTS:
 		o->max_attempts = limit_arg("--max-attempts", optarg, UINT16_MAX);
 		return true;
@@ -204,7 +188,10 @@ static bool option(struct ipc_options *o, int c)
 		o->spin_ns = spin_arg(optarg);
 		return true;
 	default:
-		return false;
+		if (c < O_FLAG)
+			return false;
+		o->flags |= (uint32_t)(c & ~O_FLAG);
+		return true;
 	}
 }
 
