@@ -11,18 +11,11 @@
 #include <libipc_uring.h>
 
 #include "batch.h"
+#include "rounds.h"
 
-#define MOST	20000U		/* rounds of a run */
-
-struct job {
-	const struct way *way;
-	bool two_cpus;
-	struct ipc_channel *channel;
-	int fd[2];
-	uint64_t rounds, warm_up;
-	uint64_t *samples;		/* of ticks(), a round each; shared */
-	struct process process[2];	/* client and server */
-};
+/* Of the present run. */
+static struct ipc_channel *channel;
+static int sockets_fd[2];
 
 struct way {
 	const char *name;
@@ -31,67 +24,50 @@ struct way {
 	void (*server)(struct process *me);
 };
 
-/* ---- what every client does ---- */
-
-static void make_rounds(struct process *me, void (*one)(void *with, uint64_t first), void *with)
+static uint64_t all_calls(const struct rounds *r)
 {
-	const struct job *job = me->job;
-	uint64_t first = 0;
-
-	meet(me);
-	for (uint64_t i = 0; i < job->warm_up; i++, first += CALLS)
-		one(with, first);
-	start(me);
-	for (uint64_t i = 0; i < job->rounds; i++, first += CALLS) {
-		uint64_t begin = ticks();
-
-		one(with, first);
-		job->samples[i] = ticks() - begin;
-	}
-	stop(me);
-	meet(me);
-}
-
-static uint64_t all_calls(const struct job *job)
-{
-	return (job->warm_up + job->rounds) * CALLS;
+	return all_rounds(r) * CALLS;
 }
 
 /* ---- by ioctl ---- */
 
-static void one_by_one(void *with, uint64_t first)
+static void one_by_one(void *with, uint64_t number)
 {
 	struct ipc_endpoint *ep = with;
 
-	call_each(&ep, 1, first);
+	call_each(&ep, 1, number * CALLS);
 }
 
 static void ioctl_client(struct process *me)
 {
-	const struct job *job = me->job;
-	struct ipc_endpoint *ep = calls_endpoint(job->channel, IPC_SENDER);
+	struct ipc_endpoint *ep = calls_endpoint(channel, IPC_SENDER);
 
 	make_rounds(me, one_by_one, ep);
 	ipc_detach(ep);
 }
 
+struct serving {
+	struct process *me;
+	uint64_t warm_up;		/* calls still to come before it is measured */
+};
+
+static void answer_counted(void *with, struct ipc_msg *msg)
+{
+	struct serving *s = with;
+
+	if (!s->warm_up--)
+		start(s->me);
+	answer(msg);
+}
+
 static void ioctl_server(struct process *me)
 {
-	const struct job *job = me->job;
-	struct ipc_endpoint *ep = calls_endpoint(job->channel, IPC_RECEIVER);
-	uint64_t served, all = all_calls(job);
-	struct ipc_msg msg;
+	const struct rounds *r = me->job;
+	struct ipc_endpoint *ep = calls_endpoint(channel, IPC_RECEIVER);
+	struct serving s = { me, r->warm_up * CALLS };
 
 	meet(me);
-	must(ep, ipc_recv(ep, &msg, 1, IPC_FOREVER), "recv");
-	for (served = 0; served < all - 1; served++) {
-		if (served == job->warm_up * CALLS)
-			start(me);
-		answer(&msg);
-		must(ep, ipc_reply_recv(ep, &msg, SIZE, 0, &msg, IPC_FOREVER), "reply_recv");
-	}
-	answer(&msg);
-	must(ep, ipc_reply(ep, &msg, SIZE, 0), "reply");
+	serve_calls(ep, all_calls(r), SIZE, answer_counted, &s);
 	stop(me);
 	meet(me);
 	ipc_detach(ep);
@@ -104,17 +80,16 @@ struct batcher {
 	struct ipc_endpoint *ep;
 };
 
-static void as_batch(void *with, uint64_t first)
+static void as_batch(void *with, uint64_t number)
 {
 	const struct batcher *by = with;
 
-	call_batch(by->batch, &by->ep, 1, first);
+	call_batch(by->batch, &by->ep, 1, number * CALLS);
 }
 
 static void uring_client(struct process *me)
 {
-	const struct job *job = me->job;
-	struct batcher by = { new_batch(), calls_endpoint(job->channel, IPC_SENDER) };
+	struct batcher by = { new_batch(), calls_endpoint(channel, IPC_SENDER) };
 
 	make_rounds(me, as_batch, &by);
 	ipc_batch_close(by.batch);
@@ -137,9 +112,9 @@ static void serve_next(struct io_uring *ring, struct ipc_endpoint *ep, struct ip
 
 static void uring_server(struct process *me)
 {
-	const struct job *job = me->job;
-	struct ipc_endpoint *ep = calls_endpoint(job->channel, IPC_RECEIVER);
-	uint64_t taken = 0, replies = 0, all = all_calls(job);
+	const struct rounds *r = me->job;
+	struct ipc_endpoint *ep = calls_endpoint(channel, IPC_RECEIVER);
+	uint64_t taken = 0, replies = 0, all = all_calls(r);
 	bool last[CALLS] = { false };
 	struct ipc_msg msg[CALLS];
 	struct io_uring ring;
@@ -172,7 +147,7 @@ static void uring_server(struct process *me)
 			}
 			must(ep, msg[i].data ? ipc_cqe_reply_recv(ep, &msg[i], res, &msg[i]) :
 					       ipc_cqe_recv(ep, res, &msg[i]), "recv");
-			if (taken++ == job->warm_up * CALLS)
+			if (taken++ == r->warm_up * CALLS)
 				start(me);
 			last[i] = taken > all - CALLS;
 			serve_next(&ring, ep, &msg[i], i, !last[i]);
@@ -229,14 +204,14 @@ static uint64_t next_of(struct sockets *s)
 	return i;
 }
 
-static void over_sockets(void *with, uint64_t first)
+static void over_sockets(void *with, uint64_t number)
 {
-	struct round round = { .first = first };
+	struct round round = { .first = number * CALLS };
 	struct sockets *s = with;
 	unsigned int left = 2 * CALLS;
 
 	for (unsigned int i = 0; i < CALLS; i++) {
-		fill_number(s->out[i], first + i);
+		fill_number(s->out[i], round.first + i);
 		send_from(s, i);
 		recv_into(s, i);
 	}
@@ -248,14 +223,14 @@ static void over_sockets(void *with, uint64_t first)
 	}
 }
 
-static struct sockets *sockets_open(const struct job *job, int end)
+static struct sockets *sockets_open(int end)
 {
 	struct sockets *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		die_errno(ENOMEM, "sockets");
 	open_ring(&s->ring);
-	s->fd = job->fd[end];
+	s->fd = sockets_fd[end];
 	return s;
 }
 
@@ -267,7 +242,7 @@ static void sockets_close(struct sockets *s)
 
 static void unix_client(struct process *me)
 {
-	struct sockets *s = sockets_open(me->job, 0);
+	struct sockets *s = sockets_open(0);
 
 	make_rounds(me, over_sockets, s);
 	sockets_close(s);
@@ -276,9 +251,9 @@ static void unix_client(struct process *me)
 /* Its own answer to one has been sent when the client asks anew: a buffer is free by then. */
 static void unix_server(struct process *me)
 {
-	const struct job *job = me->job;
-	struct sockets *s = sockets_open(job, 1);
-	uint64_t taken = 0, sent = 0, all = all_calls(job);
+	const struct rounds *r = me->job;
+	struct sockets *s = sockets_open(1);
+	uint64_t taken = 0, sent = 0, all = all_calls(r);
 
 	for (unsigned int i = 0; i < CALLS; i++)
 		recv_into(s, i);
@@ -291,7 +266,7 @@ static void unix_server(struct process *me)
 			sent++;
 			continue;
 		}
-		if (taken++ == job->warm_up * CALLS)
+		if (taken++ == r->warm_up * CALLS)
 			start(me);
 		fill_number(s->out[i], ~read_number(s->in[i], SIZE));
 		send_from(s, i);
@@ -311,76 +286,32 @@ static const struct way ways[] = {
 	{ "io-uring-unix", CALLS, unix_client, unix_server },
 };
 
-static uint64_t run(void *of, uint64_t rounds)
+static void run(struct rounds *r)
 {
-	struct job *job = of;
+	const struct way *way = r->how;
 
-	job->rounds = rounds;
-	job->warm_up = rounds / 8 + 1;
-	job->channel = calls_channel(CALLS);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, job->fd))
+	channel = calls_channel(CALLS);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets_fd))
 		die_errno(errno, "socketpair");
-	job->process[0] = (struct process){
-		.cpu = SENDER_CPU, .body = job->way->client, .job = job,
-	};
-	job->process[1] = (struct process){
-		.cpu = job->two_cpus ? RECEIVER_CPU : SENDER_CPU, .body = job->way->server,
-		.job = job,
-	};
-	run_processes(job->process, 2);
-	close(job->fd[0]);
-	close(job->fd[1]);
-	ipc_close(job->channel);
-	return job->process[0].report.ns;
-}
-
-static void record(const struct job *job, unsigned int run_no, const char *metric, double value)
-{
-	write_record(&(struct record){
-		.name = "batch", .transport = job->way->name, .size = SIZE, .peers = 2,
-		.batch = job->way->batch, .two_cpus = job->two_cpus, .metric = metric,
-		.value = value, .samples = job->rounds * CALLS, .run = run_no,
-	});
-}
-
-static void report(struct job *job, unsigned int run_no)
-{
-	const struct report *c = &job->process[0].report, *s = &job->process[1].report;
-	double calls = (double)(job->rounds * CALLS), ns;
-
-	if (settings.count_syscalls) {
-		record(job, run_no, "syscalls", (double)(c->syscalls + s->syscalls) / calls);
-		return;
-	}
-	record(job, run_no, "switches", (double)(c->switches + s->switches) / calls);
-	ns = (double)median(job->samples, job->rounds) / CALLS * (double)c->ns / (double)c->ticks;
-	if (settings.instructions)
-		record(job, run_no, "instructions", ns / 2);
-	else
-		record(job, run_no, "ns_p50", ns);
+	run_rounds(r, way->client, way->server, 1);
+	close(sockets_fd[0]);
+	close(sockets_fd[1]);
+	ipc_close(channel);
 }
 
 static void placement(bool two_cpus)
 {
-	struct job jobs[ARRAY_SIZE(ways)] = { 0 };
+	struct rounds r[ARRAY_SIZE(ways)];
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
-		jobs[i] = (struct job){
-			.way = &ways[i], .two_cpus = two_cpus,
-			.samples = new_shared(MOST * sizeof(uint64_t)),
-		};
-		jobs[i].rounds = calibrate(run, &jobs[i], MOST);
-	}
-	for (unsigned int r = 0; r < settings.runs; r++)
-		for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++) {
-			if (two_cpus)
-				run_quietly(run, &jobs[i], jobs[i].rounds);
-			else
-				run(&jobs[i], jobs[i].rounds);
-			report(&jobs[i], r);
-		}
 	for (unsigned int i = 0; i < ARRAY_SIZE(ways); i++)
-		free_shared(jobs[i].samples, MOST * sizeof(uint64_t));
+		r[i] = (struct rounds){
+			.record = {
+				.name = "batch", .transport = ways[i].name, .size = SIZE,
+				.peers = 2, .batch = ways[i].batch, .two_cpus = two_cpus,
+			},
+			.how = &ways[i], .run = run, .ops = CALLS,
+		};
+	measure_rounds(r, ARRAY_SIZE(ways));
 }
 
 void case_batch(void)

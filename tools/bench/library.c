@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Channels and endpoints of libipc, or the reason why there are none. */
+/* Channels and endpoints of libipc, or the reason why there are none; a server. */
 #include "library.h"
 
 struct ipc_channel *new_channel(const struct ipc_options *opt)
@@ -28,4 +28,18 @@ void failed(struct ipc_endpoint *ep, int err, const char *what)
 
 	ipc_why(ep, err, why, sizeof(why));
 	die("%s: %s", what, why);
+}
+
+void serve_calls(struct ipc_endpoint *ep, uint64_t n, uint32_t len,
+		 void (*work)(void *with, struct ipc_msg *msg), void *with)
+{
+	struct ipc_msg msg;
+
+	must(ep, ipc_recv(ep, &msg, 1, IPC_FOREVER), "recv");
+	while (--n) {
+		work(with, &msg);
+		must(ep, ipc_reply_recv(ep, &msg, len, 0, &msg, IPC_FOREVER), "reply_recv");
+	}
+	work(with, &msg);
+	must(ep, ipc_reply(ep, &msg, len, 0), "reply");
 }
