@@ -8,7 +8,10 @@ export PREFIX ?= /usr/local
 export DESTDIR
 
 # what is built here and runs in a guest
-TESTS := kselftest libipc cli stress
+TESTS := kselftest libipc cli stress selinux
+# the guests for them
+GUESTS = 'guest $(KERNEL)' 'tools/vm/check $(KERNEL)' \
+	'guest $(KERNEL) with SELinux' 'tools/vm/selinux $(KERNEL)'
 
 all: libipc cli			## library and CLI, into build/ (the default)
 
@@ -39,10 +42,10 @@ selftests: libipc cli
 
 check: selftests		## every test: on the host, then in a guest
 	@tools/tally 'unit tests' '$(MAKE) -s -C selftests/unit check' \
-		'guest $(KERNEL)' 'tools/vm/check $(KERNEL)'
+		$(GUESTS)
 
 check-guest: selftests		## only those in a guest
-	@tools/vm/check $(KERNEL)
+	@tools/tally $(GUESTS)
 
 demo:				## watch the real thing work
 	@tools/demo/run -k $(KERNEL)

@@ -16,7 +16,7 @@ static const struct {
 	{ EBADF,	"no such file descriptor" },
 	{ EAGAIN,	"would have to wait" },
 	{ ENOMEM,	"not enough memory" },
-	{ EACCES,	"permission denied by the channel's mode bits" },
+	{ EACCES,	"permission denied, by mode bits or a security module" },
 	{ EBUSY,	"in use: give back what you hold, or wait for the other to leave" },
 	{ EEXIST,	"a channel of this name exists" },
 	{ ENODEV,	"the kernel module msgchan is not loaded" },

@@ -625,8 +625,8 @@ int ipc_batch_way(const struct ipc_batch *b, int *why);
  *
  * -EAGAIN: the batch holds as many as it can, reap some; or a server is about to let go of the
  * slot that this call needs. -EBUSY: no free slot, as ipc_reserve(): reap, or release answers.
- * -EINVAL, -EMSGSIZE: as ipc_call(). Nothing was added. All other errors of a call are told by
- * ipc_batch_reap().
+ * -EINVAL, -EMSGSIZE: as ipc_call(). With IPC_BATCH_URING also -EACCES, or why else no command
+ * passes. Nothing was added. All other errors of a call are told by ipc_batch_reap().
  */
 int ipc_batch_call(struct ipc_batch *b, struct ipc_endpoint *ep, struct ipc_msg *req,
 		   uint64_t deadline);

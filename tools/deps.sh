@@ -38,6 +38,7 @@ list()
 	debug	xz-utils	unpacks the kernel's source
 	verify	spin		checks the models
 	check	jq		the CLI tests read its JSON
+	check	secilc		compiles a policy for SELinux
 	demo	netbase		/etc/services, which the demo looks things up in
 	fuzz	make		builds it
 	fuzz	clang		libFuzzer's compiler

@@ -335,7 +335,7 @@ static const char *why_not_uring(int why)
 	case -EPERM:
 		return "io_uring is forbidden here, by kernel.io_uring_disabled or seccomp";
 	case -EACCES:
-		return "a security module forbids io_uring commands";
+		return "a security module forbids commands by io_uring (SELinux: io_uring cmd)";
 	case -EOPNOTSUPP:
 		return "commands by io_uring need Linux 6.7, and a module that offers them";
 	default:
