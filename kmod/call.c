@@ -427,7 +427,6 @@ long msgc_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 long msgc_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg, struct msgc_awaited *want)
 {
 	want->deadline = msgc_deadline_to_host(arg->recv.deadline);
-	want->replied = false;
 	return check_recv(&arg->recv) ?: -EAGAIN;
 }
 
@@ -514,10 +513,8 @@ static long answer(struct msgc_endpoint *server, const struct msgc_reply *reply,
 	}
 	spin_lock(&server->ch->lock);
 	ret = answer_locked(server, reply, handoff, &answer, files);
-	if (!ret && want) {
-		want->replied = true;
+	if (!ret && want)
 		ret = receive_or_park(server, want, 0, &received);
-	}
 	spin_unlock(&server->ch->lock);
 	if (unlikely(files[0] || files[1])) {
 		msgc_files_drop(&files[0]);
@@ -543,27 +540,25 @@ static u64 own_deadline(const struct msgc_endpoint *ep)
 /*
  * `call` is cleared between the halves: written back, it makes a restarted command receive only,
  * and tells the caller that the reply went out. EBUSY would say that nothing was done; it can only
- * mean that other threads took the free entry first.
+ * mean that others took the free entry first, be it before the restart.
  */
 long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 {
-	bool replied = arg->reply.call;
 	long ret;
 
-	if (replied) {
+	if (arg->reply.call) {
 		ret = answer(ep, &arg->reply, true, NULL);
 		if (ret)
 			return ret;
 		arg->reply.call = 0;
 	}
 	ret = receive(ep, own_deadline(ep));
-	return replied && ret == -EBUSY ? -EAGAIN : ret;
+	return ret == -EBUSY ? -EAGAIN : ret;
 }
 
 long msgc_reply_recv_begin(struct msgc_endpoint *ep, union msgc_hot *arg,
 			   struct msgc_awaited *want)
 {
-	want->replied = false;
 	want->deadline = own_deadline(ep);
 	return arg->reply.call ? answer(ep, &arg->reply, false, want) : -EAGAIN;
 }

@@ -317,7 +317,6 @@ struct msgc_awaited {
 	union {
 		struct msgc_txn *txn;	/* CALL: its outcome */
 		u32 events;		/* WAIT */
-		bool replied;		/* REPLY_RECV: it has */
 	};
 };
 

@@ -310,7 +310,7 @@ static void finish(struct io_uring_cmd *cmd, long ret, unsigned int issue_flags)
 {
 	if (ret == -EIOCBQUEUED)
 		return;			/* the command may be gone */
-	if (ret == -EBUSY && cmd->cmd_op == MSGC_REPLY_RECV && parked_of(cmd)->want.replied)
+	if (ret == -EBUSY && cmd->cmd_op == MSGC_REPLY_RECV)
 		ret = -EAGAIN;		/* as of msgc_reply_recv() */
 	atomic_dec(&endpoint_of(cmd)->parking.nr);
 	msgc_uring_done(cmd, ret, issue_flags);

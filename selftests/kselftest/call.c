@@ -845,6 +845,43 @@ TEST_F(call, reply_recv_restarts)
 	}
 }
 
+static volatile sig_atomic_t lingers, go_on;
+
+static void linger(int sig)
+{
+	(void)sig;
+	lingers = 1;
+	while (!go_on)
+		usleep(1000);
+}
+
+/* Restarted, it finds the inbox full; EBUSY would say that the reply did not go out. */
+TEST(reply_recv_restarts_too_late)
+{
+	struct sigaction sa = { .sa_handler = linger, .sa_flags = SA_RESTART };
+	int chan = create_private(CREATE_CALL(.slots = SLOTS));
+	struct msgc_reply arg;
+	struct runner r;
+	struct ep c, s;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	ASSERT_EQ(0, ep_sender(&c, chan));
+	ASSERT_EQ(0, ep_attach(&s, chan, ATTACH(.role = MSGC_RECEIVER, .held = 1)));
+	ep_own(&s)->deadline = MSGC_FOREVER;
+	ASSERT_EQ(0, start(&c, 0, MSGC_FOREVER));
+	ASSERT_EQ(0, take(&s));
+	arg = (struct msgc_reply){ .call = held(&s, 0)->call, .status = 5 };
+	ASSERT_TRUE(runner_start(&r, s.fd, MSGC_REPLY_RECV, &arg));
+	EXPECT_EQ(SAYS(IDLE, DONE, 5), says(&c, 0));
+	pthread_kill(r.thread, SIGUSR1);
+	EXPECT_TRUE(until(lingers));
+	ASSERT_EQ(0, start(&c, 1, MSGC_FOREVER));
+	EXPECT_EQ(0, take(&s));
+	go_on = 1;
+	EXPECT_EQ(-EAGAIN, runner_end(&r));
+	EXPECT_EQ(0, arg.call);
+}
+
 TEST_F(call, call_restarts)
 {
 	struct sigaction sa = { .sa_handler = count_restart, .sa_flags = SA_RESTART };

@@ -398,8 +398,8 @@ struct msgc_recv { __u32 flags, zero; __aligned_u64 deadline; };
 /*
  * REPLY -> 0, also lets a one-way call go. REPLY_RECV -> the next entry; call 0: only receive;
  * its deadline: msgc_own.deadline. ENOENT: no call held with this id. EMSGSIZE: more than its
- * room. REPLY_RECV's reply went out if the error is EAGAIN, ETIMEDOUT or EINTR, or if `call`
- * has become 0; else nothing was done.
+ * room. REPLY_RECV's reply went out if the error is EAGAIN (also where RECV says EBUSY),
+ * ETIMEDOUT or EINTR, or if `call` has become 0; else nothing was done.
  */
 struct msgc_reply { __aligned_u64 call; __u32 len; __s32 status; };
 /*
