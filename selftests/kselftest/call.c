@@ -3,10 +3,9 @@
  * Rendezvous: calls and answers, every row of the outcome table, and what each side finds when the
  * other one has gone.
  */
-#include <liburing.h>
 #include <sched.h>
 
-#include "call.h"
+#include "ring.h"
 
 #define SLOTS	4
 
@@ -298,9 +297,6 @@ FIXTURE_VARIANT_ADD(outcome, answered) {
 	.state = ANSWERED,
 };
 
-/* ms, the deadline of the calls below: a slow machine has to get into the state before */
-#define SOON	2000
-
 /*
  * A call in that state, asynchronous so that nothing waits for it; the entry where it is held, or
  * an error.
@@ -357,7 +353,7 @@ TEST_F(outcome, deadline)
 	static const int want[STATES] = { SAYS(IDLE, NOT_EXECUTED, -ETIMEDOUT),
 					  SAYS(IDLE, MAYBE, -ETIMEDOUT),
 					  SAYS(TAKEN, MAYBE, -ETIMEDOUT), SAYS(IDLE, DONE, 0) };
-	__u64 deadline = in_ms(SOON);
+	__u64 deadline = in_ms(2000);	/* a slow machine has to get into the state before */
 
 	self->entry = put_into_state(self->chan, &self->c, &self->s, variant->state, deadline);
 	ASSERT_LE(0, self->entry);
@@ -925,62 +921,22 @@ TEST_F(call, interrupt)
 	EXPECT_EQ(-EINTR, runner_end(&r));
 }
 
-/* ---- a completion of io_uring makes signal_pending() true; the call must not notice ---- */
-
-struct ring_caller {
-	struct ep *c;
-	int pipe_fd;
-	volatile pid_t tid;
-	volatile bool done;
-	volatile long ret;
-};
-
-static void *call_with_ring(void *p)
-{
-	struct ring_caller *rc = p;
-	struct io_uring_sqe *sqe;
-	struct io_uring ring;
-
-	rc->tid = gettid();
-	if (io_uring_queue_init(4, &ring, 0)) {
-		rc->ret = -ENOSYS;
-		rc->done = true;
-		return NULL;
-	}
-	sqe = io_uring_get_sqe(&ring);
-	memset(sqe, 0, sizeof(*sqe));
-	io_uring_prep_poll_multishot(sqe, rc->pipe_fd, POLLIN);
-	io_uring_submit(&ring);
-	rc->ret = call(rc->c, 0, 0, MSGC_FOREVER);
-	rc->done = true;
-	io_uring_queue_exit(&ring);
-	return NULL;
-}
-
 TEST_F(call, uring_completion_during_call)
 {
-	struct ring_caller rc = { .c = &self->c };
-	pthread_t t;
-	int fds[2];
+	struct msgc_call arg = { .deadline = MSGC_FOREVER };
+	struct io_uring ring;
+	struct poller p = { .ring = &ring };
 	long e;
 
-	ASSERT_EQ(0, pipe(fds));
-	rc.pipe_fd = fds[0];
-	pthread_create(&t, NULL, call_with_ring, &rc);
-	until(rc.tid && (rc.done || line(&self->c, 0)->state == QUEUED));
-	if (rc.ret == -ENOSYS)
+	if (io_uring_queue_init(4, &ring, 0))
 		SKIP(return, "no io_uring");
+	ASSERT_TRUE(poller_start(&p, self->c.fd, MSGC_CALL, &arg));
 	e = take(&self->s);
 	ASSERT_GE(e, 0);
-	for (int n = 0; n < 5; n++) {
-		EXPECT_EQ(1, write(fds[1], "x", 1));
-		EXPECT_TRUE(asleep(getpid(), rc.tid));
-		EXPECT_FALSE(rc.done);
-	}
+	EXPECT_TRUE(poller_sleeps_on(&p));
 	EXPECT_EQ(0, reply(&self->s, e, 0, 0));
-	EXPECT_TRUE(until(rc.done));
-	EXPECT_EQ(0, rc.ret);
-	pthread_join(t, NULL);
+	EXPECT_EQ(0, poller_end(&p));
+	io_uring_queue_exit(&ring);
 }
 
 /* ---- races ---- */

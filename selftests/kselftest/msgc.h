@@ -595,13 +595,18 @@ static inline bool asleep(pid_t pid, pid_t tid)
 	return false;
 }
 
+static inline bool runner_sleeps(const struct runner *r)
+{
+	return asleep(getpid(), r->tid) && !r->done;
+}
+
 /* Starts the command in a thread and shows that it sleeps there. */
 static inline bool runner_start(struct runner *r, int fd, unsigned long nr, void *arg)
 {
 	*r = (struct runner){ .fd = fd, .nr = nr, .arg = arg };
 	if (pthread_create(&r->thread, NULL, runner_main, r))
 		return false;
-	return until(r->tid) && asleep(getpid(), r->tid) && !r->done;
+	return until(r->tid) && runner_sleeps(r);
 }
 
 /* The command's result; -ETIME if it does not return within two seconds. */

@@ -5,12 +5,11 @@
  * which half of REPLY_RECV was done; deadlines between clocks. All by control of who does what
  * when, nothing by luck.
  */
-#include <liburing.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "call.h"
+#include "ring.h"
 
 #define SLOTS	4
 
@@ -627,69 +626,29 @@ TEST_F(halves, struct_read_only)
 	EXPECT_EQ(OUT, says(&self->c, 0));
 }
 
-/* ---- a completion of io_uring on the same thread, while it sleeps in RECV or REPLY_RECV ---- */
-
-struct ring_server {
-	struct ep *s;
-	unsigned long nr;
-	void *arg;
-	int pipe_fd;
-	volatile pid_t tid;
-	volatile bool done;
-	volatile long ret;
-};
-
-static void *serve_with_ring(void *p)
-{
-	struct ring_server *rs = p;
-	struct io_uring ring;
-
-	if (io_uring_queue_init(4, &ring, 0)) {
-		rs->ret = -ENOSYS;
-		rs->done = true;
-		return NULL;
-	}
-	io_uring_prep_poll_multishot(io_uring_get_sqe(&ring), rs->pipe_fd, POLLIN);
-	io_uring_submit(&ring);
-	rs->tid = gettid();
-	rs->ret = cmd(rs->s->fd, rs->nr, rs->arg);
-	rs->done = true;
-	io_uring_queue_exit(&ring);
-	return NULL;
-}
-
 TEST_F(halves, uring_completions)
 {
+	static const unsigned long nr[] = { MSGC_REPLY_RECV, MSGC_RECV };
 	struct msgc_recv recv = { .deadline = MSGC_FOREVER };
-	struct ring_server rs = { .s = &self->s, .nr = MSGC_REPLY_RECV, .arg = self->arg };
-	pthread_t t;
-	int fds[2];
+	void *arg[] = { self->arg, &recv };
+	struct io_uring ring;
+	struct poller p = { .ring = &ring };
 
-	ASSERT_EQ(0, pipe(fds));
-	for (int n = 1; n < 3; n++) {
-		rs.pipe_fd = fds[0];
-		rs.done = false;
-		rs.tid = 0;
-		pthread_create(&t, NULL, serve_with_ring, &rs);
-		until(rs.tid || rs.done);
-		if (rs.done && rs.ret == -ENOSYS)
-			SKIP(return, "no io_uring");
-		EXPECT_TRUE(asleep(getpid(), rs.tid));
+	if (io_uring_queue_init(4, &ring, 0))
+		SKIP(return, "no io_uring");
+	for (int n = 0; n < 2; n++) {
+		long e;
+
+		ASSERT_TRUE(poller_start(&p, self->s.fd, nr[n], arg[n]));
 		EXPECT_EQ(OUT, says(&self->c, 0));
-		for (int i = 0; i < 5; i++) {
-			EXPECT_EQ(1, write(fds[1], "x", 1));
-			EXPECT_TRUE(asleep(getpid(), rs.tid));
-			EXPECT_FALSE(rs.done);
-		}
-		ASSERT_EQ(0, start(&self->c, n, MSGC_FOREVER));
-		EXPECT_TRUE(until(rs.done));
-		EXPECT_LE(0, rs.ret);
-		EXPECT_EQ(n, held(&self->s, rs.ret)->slot);
-		EXPECT_EQ(0, reply(&self->s, rs.ret, 0, 0));
-		pthread_join(t, NULL);
-		rs.nr = MSGC_RECV;
-		rs.arg = &recv;
+		EXPECT_TRUE(poller_sleeps_on(&p));
+		ASSERT_EQ(0, start(&self->c, 1 + n, MSGC_FOREVER));
+		e = poller_end(&p);
+		ASSERT_LE(0, e);
+		EXPECT_EQ(1 + n, held(&self->s, e)->slot);
+		EXPECT_EQ(0, reply(&self->s, e, 0, 0));
 	}
+	io_uring_queue_exit(&ring);
 }
 
 /* ---- clocks: what is exact in one is exact in the other ---- */

@@ -65,6 +65,52 @@ static inline long ring_cmd(struct io_uring *ring, int fd, __u32 nr, const void 
 	return reap(ring, SOON, NULL);
 }
 
+/*
+ * ---- a runner whose thread has a poll of io_uring, too: a completion makes signal_pending() true
+ * there, and its command must not notice ----
+ */
+
+struct poller {
+	struct runner r;
+	struct io_uring *ring;
+	int pipe[2];
+};
+
+static inline void *poller_main(void *of)
+{
+	struct poller *p = of;
+
+	io_uring_prep_poll_multishot(io_uring_get_sqe(p->ring), p->pipe[0], POLLIN);
+	io_uring_submit(p->ring);
+	return runner_main(&p->r);
+}
+
+/* As runner_start(). */
+static inline bool poller_start(struct poller *p, int fd, unsigned long nr, void *arg)
+{
+	p->r = (struct runner){ .fd = fd, .nr = nr, .arg = arg };
+	if (pipe(p->pipe) || pthread_create(&p->r.thread, NULL, poller_main, p))
+		return false;
+	return until(p->r.tid) && runner_sleeps(&p->r);
+}
+
+/* The poll completes again and again. */
+static inline bool poller_sleeps_on(struct poller *p)
+{
+	bool sleeps = true;
+
+	for (int n = 0; n < 5; n++)
+		sleeps &= write(p->pipe[1], "x", 1) == 1 && runner_sleeps(&p->r);
+	return sleeps;
+}
+
+static inline long poller_end(struct poller *p)
+{
+	close(p->pipe[0]);
+	close(p->pipe[1]);
+	return runner_end(&p->r);
+}
+
 /* ---- the commands that wait, begun ---- */
 
 static inline void ring_call(struct io_uring *ring, const struct ep *c, int slot, int flags,
