@@ -219,16 +219,20 @@ static int send_ping(struct ipc_endpoint *ep)
 	return err ? err : ipc_drain(ep, ipc_in(TRIAL_NS));
 }
 
+static int take_ping(struct ipc_endpoint *ep, struct ipc_msg *m)
+{
+	int n = ipc_recv(ep, m, 1, ipc_in(TRIAL_NS));
+
+	return n < 0 ? n : says(m, ping) ? 0 : -EBADMSG;
+}
+
 static int recv_ping(struct ipc_endpoint *ep)
 {
 	struct ipc_msg m = { 0 };
-	int n = ipc_recv(ep, &m, 1, ipc_in(TRIAL_NS));
+	int n = take_ping(ep, &m);
 
-	if (n < 0)
-		return n;
-	if (!says(&m, ping))
-		return -EBADMSG;
-	n = ipc_release(ep, &m, 1);
+	if (!n)
+		n = ipc_release(ep, &m, 1);
 	if (n)
 		return n;
 	n = ipc_recv(ep, &m, 1, ipc_in(TRIAL_NS));
@@ -250,12 +254,10 @@ static int call_ping(struct ipc_endpoint *ep)
 static int serve_ping(struct ipc_endpoint *ep)
 {
 	struct ipc_msg m = { 0 };
-	int n = ipc_recv(ep, &m, 1, ipc_in(TRIAL_NS));
+	int err = take_ping(ep, &m);
 
-	if (n < 0)
-		return n;
-	if (!says(&m, ping))
-		return -EBADMSG;
+	if (err)
+		return err;
 	memcpy(m.reply, pong, sizeof(pong) - 1);
 	return ipc_reply(ep, &m, sizeof(pong) - 1, 0);
 }

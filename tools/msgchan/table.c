@@ -162,35 +162,31 @@ void table_calls(struct table *t, unsigned int column, uint64_t n)
 	set_cell(t, column, buf);
 }
 
-void table_size(struct table *t, unsigned int column, uint64_t bytes)
+static void set_shown(struct table *t, unsigned int column, uint64_t n,
+		      char *(*show)(char *buf, uint64_t n))
 {
 	char buf[SHOWN];
 
 	if (t->bytes)
-		table_count(t, column, bytes);
+		table_count(t, column, n);
 	else
-		set_cell(t, column, show_size(buf, bytes));
+		set_cell(t, column, show(buf, n));
+}
+
+void table_size(struct table *t, unsigned int column, uint64_t bytes)
+{
+	set_shown(t, column, bytes, show_size);
 }
 
 void table_age(struct table *t, unsigned int column, uint64_t ns)
 {
-	char buf[SHOWN];
-
-	if (t->bytes)
-		table_count(t, column, ns);
-	else
-		set_cell(t, column, show_age(buf, ns));
+	set_shown(t, column, ns, show_age);
 }
 
 /* A span of time that may be very short. */
 void table_time(struct table *t, unsigned int column, uint64_t ns)
 {
-	char buf[SHOWN];
-
-	if (t->bytes)
-		table_count(t, column, ns);
-	else
-		set_cell(t, column, show_short(buf, ns));
+	set_shown(t, column, ns, show_short);
 }
 
 void table_real(struct table *t, unsigned int column, double v)
