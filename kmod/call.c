@@ -466,9 +466,12 @@ static struct msgc_txn *held_call_locked(const struct msgc_endpoint *server, u64
 	return hold->id == id ? hold->txn : NULL;
 }
 
+/* `receives`: who answers looks for the next call in the same section. */
 static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff,
-			 const struct msgc_answer *answer, struct msgc_files **files)
+			 bool receives, const struct msgc_answer *answer,
+			 struct msgc_files **files)
 {
+	bool full = server->taken == server->nr_holds;
 	struct msgc_txn *txn;
 	int err;
 
@@ -492,6 +495,8 @@ static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *
 		msgc_txn_settle(txn, MSGC_O_DONE, reply->status);
 	}
 	msgc_txn_let_go(txn);
+	if (unlikely(full) && !receives && server->ch->queued)
+		msgc_call_wake(server, false);		/* RECV said EBUSY until now */
 	msgc_call_wake(txn->client, handoff);
 	return 0;
 }
@@ -512,7 +517,7 @@ static long answer(struct msgc_endpoint *server, const struct msgc_reply *reply,
 			return PTR_ERR(files[0]);
 	}
 	spin_lock(&server->ch->lock);
-	ret = answer_locked(server, reply, handoff, &answer, files);
+	ret = answer_locked(server, reply, handoff, want, &answer, files);
 	if (!ret && want)
 		ret = receive_or_park(server, want, 0, &received);
 	spin_unlock(&server->ch->lock);

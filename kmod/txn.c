@@ -415,8 +415,7 @@ static void untake_locked(struct msgc_txn *txn)
 	hold->txn = NULL;
 	hold->next = server->free_hold;
 	server->free_hold = txn->entry;
-	if (server->taken-- == server->nr_holds && server->ch->queued)
-		msgc_call_wake(server, false);		/* RECV said EBUSY until now */
+	server->taken--;
 	list_del(&txn->node);
 	msgc_inherit_untaken(txn);
 	txn->server = NULL;
@@ -425,7 +424,7 @@ static void untake_locked(struct msgc_txn *txn)
 		msgc_reap_later(client->ch);
 }
 
-/* The caller wakes the client. */
+/* The caller wakes the client; and a server that lives and held as many as it can. */
 void msgc_txn_let_go(struct msgc_txn *txn)
 {
 	untake_locked(txn);

@@ -418,6 +418,44 @@ TEST_F(parked, reply_recv_but_full)
 	close(chan);
 }
 
+/*
+ * The last entry is given back and taken again in one: a RECV that waits beside it, since another
+ * one was told that all were held, has nothing to look for.
+ */
+TEST_F(parked, recv_beside_reply_recv)
+{
+	int chan = create_private(CREATE_CALL());
+	struct msgc_recv r = { .deadline = MSGC_FOREVER };
+	struct msgc_reply next = { .len = 0 };
+	struct ep c, s;
+
+	if (variant->async)
+		SKIP(return, "some would begin too late");
+	ASSERT_EQ(0, ep_sender(&c, chan));
+	ASSERT_EQ(0, ep_attach(&s, chan, ATTACH(.role = MSGC_RECEIVER, .held = 1)));
+	WRITE_ONCE(ep_own(&s)->deadline, MSGC_FOREVER);
+	for (int i = 0; i < 3; i++)
+		SEND(&s, MSGC_RECV, &r, 0);
+	EXPECT_TRUE(until(!io_uring_sq_ready(&self->ring)));
+	EXPECT_EQ(0, start(&c, 0, MSGC_FOREVER));
+	EXPECT_EQ(0, REAP());
+	EXPECT_EQ(0, start(&c, 1, MSGC_FOREVER));
+	EXPECT_EQ(-EBUSY, REAP());
+	next.call = held(&s, 0)->call;
+	SEND(&s, MSGC_REPLY_RECV, &next, 0);
+	EXPECT_EQ(0, REAP());
+	EXPECT_EQ(1, held(&s, 0)->slot);
+	NOTHING_COMES();
+	EXPECT_EQ(0, reply(&s, 0, 0, 0));
+	NOTHING_COMES();
+	EXPECT_EQ(0, start(&c, 2, MSGC_FOREVER));
+	EXPECT_EQ(0, REAP());
+	EXPECT_EQ(2, held(&s, 0)->slot);
+	ep_close(&c);
+	ep_close(&s);
+	close(chan);
+}
+
 TEST_F(parked, wait)
 {
 	WAIT(&self->s, MSGC_IN);
