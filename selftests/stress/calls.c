@@ -23,7 +23,9 @@
  *
  * Where there are rings, half of the processes give most of their commands by io_uring, several at
  * a time, and cancel some, and now and then close the ring with what waits in it. Each command
- * completes once, or goes with its ring. A ring that was closed keeps no endpoint.
+ * completes once, or goes with its ring. A ring that was closed keeps no endpoint. Rings are plain
+ * ones, deferring ones, and some with a thread of their own (SQPOLL); in some files are registered;
+ * answers are linked to RECVs.
  *
  * And nothing is left: calls, endpoints, quotas, files, memory, priorities.
  */
@@ -397,6 +399,9 @@ static void print_rings(void)
 	       atomic_load(&world->completed), atomic_load(&world->went_with_ring));
 	printf(" one of %u rings + %u with a process; %u interrupted\n",
 	       atomic_load(&world->closed), given_by_killed(), atomic_load(&world->interrupted));
+	printf("# rings with a thread: %u; commands with a registered file: %u, linked: %u\n",
+	       atomic_load(&world->polled), atomic_load(&world->fixed),
+	       atomic_load(&world->linked));
 }
 
 static void print_account(const struct account *a, unsigned int made)

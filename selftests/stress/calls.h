@@ -65,6 +65,7 @@ struct world {				/* shared by all processes of a part */
 	atomic_uint receiving[PROCESSES];
 	/* commands by io_uring; calls and answers among them */
 	atomic_uint given, completed, went_with_ring, closed, calls, answers, interrupted;
+	atomic_uint polled, fixed, linked;	/* rings with a thread; commands */
 	struct fate fate[];		/* by cookie */
 };
 
@@ -92,6 +93,8 @@ void die_if_doomed(unsigned int me, unsigned int point);
 
 /* ---- its commands by io_uring ---- */
 
+/* LINKED: the next one that is given begins when it has completed, and not if it fails. */
+enum begins { AT_ONCE, IN_WORKER, LINKED };
 enum verb { HUNT, CALL, RESUME, CANCEL, RECV, REPLY, REPLY_RECV };
 
 struct command_end {
@@ -104,8 +107,8 @@ struct command_end {
 
 void open_ring(uint64_t *random);
 unsigned int in_ring(void);		/* how many have not completed */
-bool ring_has_room(void);
-void give(enum verb what, uint32_t of, int fd, uint32_t nr, const void *arg, bool in_worker);
+unsigned int room_in_ring(void);
+void give(enum verb what, uint32_t of, int fd, uint32_t nr, const void *arg, enum begins begins);
 void hunt_one(void);			/* by IORING_OP_ASYNC_CANCEL */
 void hand_in(void);
 void wait_in_ring(int fd, uint64_t ns);

@@ -292,11 +292,12 @@ static void after_call(struct flight *f, long ret, uint16_t flags)
 		FAIL("call %u: returns %ld without an outcome", f->cookie, ret);
 }
 
-static void give_call(struct flight *f, enum verb what, const struct msgc_call *arg, bool in_worker)
+static void give_call(struct flight *f, enum verb what, const struct msgc_call *arg,
+		      enum begins begins)
 {
 	f->in_ring++;
 	f->waited_for |= !(arg->flags & MSGC_ASYNC);
-	give(what, (uint32_t)(f - flight), f->ep->fd, MSGC_CALL, arg, in_worker);
+	give(what, (uint32_t)(f - flight), f->ep->fd, MSGC_CALL, arg, begins);
 }
 
 static void call_by_ring(struct flight *f)
@@ -304,7 +305,7 @@ static void call_by_ring(struct flight *f)
 	struct msgc_call arg = { .slot = f->slot, .flags = f->flags, .deadline = f->deadline };
 
 	atomic_fetch_add(&world->calls, 1);
-	give_call(f, CALL, &arg, !below(8));
+	give_call(f, CALL, &arg, below(8) ? AT_ONCE : IN_WORKER);
 	die_if_doomed(self, AFTER_CALL);
 }
 
@@ -319,7 +320,7 @@ static void call_as(struct flight *f, uint32_t cookie, uint16_t flags, uint64_t 
 	write_request(f);
 	note_call(f);
 	fly(f);
-	if (by_ring && ring_has_room() && below(8)) {
+	if (by_ring && room_in_ring() && below(8)) {
 		call_by_ring(f);
 		return;
 	}
@@ -449,7 +450,7 @@ static void cancel_by_ring(struct flight *f)
 	};
 
 	f->in_ring++;
-	give(CANCEL, (uint32_t)(f - flight), f->ep->fd, MSGC_CANCEL, &arg, false);
+	give(CANCEL, (uint32_t)(f - flight), f->ep->fd, MSGC_CANCEL, &arg, AT_ONCE);
 }
 
 static void resume_by_ring(struct flight *f)
@@ -460,7 +461,7 @@ static void resume_by_ring(struct flight *f)
 	};
 
 	atomic_fetch_add(&world->resumed, 1);
-	give_call(f, RESUME, &arg, false);
+	give_call(f, RESUME, &arg, AT_ONCE);
 }
 
 /* Its command went with the ring: soon nothing waits for the call, which goes on. */
@@ -499,7 +500,7 @@ static void close_ring(void)
 /* By ioctl beside the command that waits in the ring, too. */
 static void attend_by_ring(struct flight *f)
 {
-	bool has_room = ring_has_room() && f->in_ring < 3;
+	bool has_room = room_in_ring() && f->in_ring < 3;
 
 	switch (below(8)) {
 	case 0:

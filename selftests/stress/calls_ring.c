@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
  * calls_ring.c - the ring of a client or server: commands by io_uring, each of which completes
- * once, or goes with its ring.
+ * once, or goes with its ring. There are several kinds of rings.
  *
  * A command has a user_data of its own. What completes has to be one that was given and has not
  * completed; and whoever ends in peace has seen the completions of all.
  */
 #include <liburing.h>
+#include <sched.h>
 
 #include "calls.h"
 
 #define INDEX(data)	((data) % MOST_GIVEN)
+#define MOST_FDS	128		/* that are registered */
 
 struct given {
 	uint64_t data;			/* user_data; 0: none */
@@ -22,6 +24,8 @@ struct given {
 static struct io_uring ring;
 static struct given given[MOST_GIVEN];
 static unsigned int n_given, setup;
+static bool registers;			/* files, each in the place of its own number */
+static bool registered[MOST_FDS];
 static uint64_t serial, *random_state;
 
 static uint32_t below(uint32_t n)
@@ -31,17 +35,27 @@ static uint32_t below(uint32_t n)
 
 static void open_it(void)
 {
-	int err = io_uring_queue_init(MOST_GIVEN, &ring, setup);
+	struct io_uring_params p = { .flags = setup, .sq_thread_idle = 1 };
+	int err = io_uring_queue_init_params(MOST_GIVEN, &ring, &p);
 
+	if (!err && registers)
+		err = io_uring_register_files_sparse(&ring, MOST_FDS);
 	if (err)
 		FAIL("no ring: %s", strerror(-err));
+	memset(registered, 0, sizeof(registered));
 }
 
-/* Of some processes one whose completions come only when it looks for them. */
+/*
+ * Of some processes one whose completions come only when it looks for them; of few one with a
+ * thread that takes the commands, since that spins.
+ */
 void open_ring(uint64_t *random)
 {
 	random_state = random;
-	setup = below(2) ? IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN : 0;
+	setup = below(2) ? IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN :
+		below(4) ? 0 : IORING_SETUP_SQPOLL;
+	registers = below(2);
+	atomic_fetch_add(&world->polled, setup == IORING_SETUP_SQPOLL);
 	open_it();
 }
 
@@ -60,6 +74,8 @@ void hand_in(void)
 
 		if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 			FAIL("submit: %s", strerror(-ret));
+		if (setup & IORING_SETUP_SQPOLL)
+			sched_yield();
 	}
 }
 
@@ -83,23 +99,35 @@ static struct io_uring_sqe *next_sqe(struct given g)
 	return sqe;
 }
 
-bool ring_has_room(void)
+unsigned int room_in_ring(void)
 {
-	return n_given < MOST_GIVEN;
+	return MOST_GIVEN - n_given;
 }
 
-void give(enum verb what, uint32_t of, int fd, uint32_t nr, const void *arg, bool in_worker)
+static void use_registered(struct io_uring_sqe *sqe, int fd)
+{
+	if (!registered[fd] && io_uring_register_files_update(&ring, (unsigned int)fd, &fd, 1) != 1)
+		FAIL("file %d cannot be registered", fd);
+	registered[fd] = true;
+	sqe->flags |= IOSQE_FIXED_FILE;
+	atomic_fetch_add(&world->fixed, 1);
+}
+
+void give(enum verb what, uint32_t of, int fd, uint32_t nr, const void *arg, enum begins begins)
 {
 	struct io_uring_sqe *sqe = next_sqe((struct given){
-		.of = of, .what = (uint8_t)what, .in_worker = in_worker,
+		.of = of, .what = (uint8_t)what, .in_worker = begins == IN_WORKER,
 	});
 
 	sqe->opcode = IORING_OP_URING_CMD;
-	sqe->flags = in_worker ? IOSQE_ASYNC : 0;
+	sqe->flags = begins == IN_WORKER ? IOSQE_ASYNC : begins == LINKED ? IOSQE_IO_LINK : 0;
 	sqe->fd = fd;
 	sqe->off = nr;
 	memcpy(&sqe->addr3, arg, 16);
-	if (below(2))
+	if (registers && fd < MOST_FDS)
+		use_registered(sqe, fd);
+	atomic_fetch_add(&world->linked, begins == LINKED);
+	if (begins != LINKED && below(2))
 		hand_in();
 }
 
@@ -110,7 +138,7 @@ void hunt_one(void)
 	uint64_t data = victim->data;
 	struct io_uring_sqe *sqe;
 
-	if (!data || !ring_has_room())
+	if (!data || !room_in_ring())
 		return;
 	victim->hunted = true;
 	sqe = next_sqe((struct given){ .what = HUNT });

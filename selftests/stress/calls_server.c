@@ -201,20 +201,34 @@ static void reply_and_receive(const struct hold *h, struct msgc_reply *arg)
 	note_replied(cookie);
 }
 
+static void park_recv(enum begins begins)
+{
+	struct msgc_recv arg = { .deadline = long_deadline() };
+
+	n_parked++;
+	atomic_fetch_add(&world->receiving[self], 1);
+	give(RECV, 0, ep.fd, MSGC_RECV, &arg, begins);
+}
+
 /* Its bytes stay as they are until it has completed: nobody else has the entry before that. */
 static void answer_by_ring(const struct hold *h, const struct msgc_reply *arg)
 {
 	struct msgc_own *own = (struct msgc_own *)ep.area[MSGC_OWN];
 
 	atomic_fetch_add(&world->answers, 1);
+	if (!below(4) && room_in_ring() > 1) {
+		give(REPLY, h->cookie, ep.fd, MSGC_REPLY, arg, LINKED);
+		park_recv(AT_ONCE);
+		return;
+	}
 	if (below(2)) {
-		give(REPLY, h->cookie, ep.fd, MSGC_REPLY, arg, false);
+		give(REPLY, h->cookie, ep.fd, MSGC_REPLY, arg, AT_ONCE);
 		return;
 	}
 	own->deadline = long_deadline();
 	n_parked++;
 	atomic_fetch_add(&world->receiving[self], 1);
-	give(REPLY_RECV, h->cookie, ep.fd, MSGC_REPLY_RECV, arg, false);
+	give(REPLY_RECV, h->cookie, ep.fd, MSGC_REPLY_RECV, arg, AT_ONCE);
 }
 
 static void answer(void)
@@ -226,7 +240,7 @@ static void answer(void)
 	held[i] = held[--n_held];
 	arg.len = write_answer(&h);
 	note_answer(&h);
-	if (by_ring && ring_has_room() && below(8)) {
+	if (by_ring && room_in_ring() && below(8)) {
 		answer_by_ring(&h, &arg);
 		return;
 	}
@@ -275,15 +289,9 @@ static void await_ring(uint64_t ns)
 /* More than can be taken, now and then. */
 static void park_some(void)
 {
-	struct msgc_recv arg;
-
-	while (n_parked < most_parked && ring_has_room() &&
-	       (n_held + n_parked < ep.at.held || !below(8))) {
-		arg = (struct msgc_recv){ .deadline = long_deadline() };
-		n_parked++;
-		atomic_fetch_add(&world->receiving[self], 1);
-		give(RECV, 0, ep.fd, MSGC_RECV, &arg, !below(8));
-	}
+	while (n_parked < most_parked && room_in_ring() &&
+	       (n_held + n_parked < ep.at.held || !below(8)))
+		park_recv(below(8) ? AT_ONCE : IN_WORKER);
 }
 
 /* Replies do not wait; what waits in the ring may take another call before it is gone. */
