@@ -25,7 +25,8 @@
  * a time, and cancel some, and now and then close the ring with what waits in it. Each command
  * completes once, or goes with its ring. A ring that was closed keeps no endpoint. Rings are plain
  * ones, deferring ones, and some with a thread of their own (SQPOLL); in some files are registered;
- * answers are linked to RECVs.
+ * answers are linked to RECVs. A quarter of the clients are the library's: they make their calls in
+ * batches.
  *
  * And nothing is left: calls, endpoints, quotas, files, memory, priorities.
  */
@@ -402,6 +403,8 @@ static void print_rings(void)
 	printf("# rings with a thread: %u; commands with a registered file: %u, linked: %u\n",
 	       atomic_load(&world->polled), atomic_load(&world->fixed),
 	       atomic_load(&world->linked));
+	printf("# in batches: %u calls by io_uring, %u by ioctl and poll\n",
+	       atomic_load(&world->batched[0]), atomic_load(&world->batched[1]));
 }
 
 static void print_account(const struct account *a, unsigned int made)

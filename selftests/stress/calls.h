@@ -66,6 +66,7 @@ struct world {				/* shared by all processes of a part */
 	/* commands by io_uring; calls and answers among them */
 	atomic_uint given, completed, went_with_ring, closed, calls, answers, interrupted;
 	atomic_uint polled, fixed, linked;	/* rings with a thread; commands */
+	atomic_uint batched[2];		/* calls by batches that go by io_uring, by poll */
 	struct fate fate[];		/* by cookie */
 };
 
@@ -151,6 +152,29 @@ static inline bool has_words(const unsigned char *at, uint64_t seed, uint32_t le
 	return !wrong;
 }
 
+/* ---- clients ---- */
+
+#define MOST_ENDPOINTS	64U
+#define FLIGHTS		16U		/* calls in flight at a time */
+
+/* A slot, and the call in it; or one of a batch: down to deadline. */
+struct flight {
+	uint32_t cookie;		/* 0: none yet */
+	uint16_t flags, slot;
+	bool flying, canceled;
+	uint64_t deadline;
+	struct end_point *ep;
+	uint8_t in_ring;		/* commands that are about it; of these there waits: */
+	bool waited_for;
+	uint8_t outcome;		/* as told, of the last call */
+	int32_t status;
+};
+
+uint64_t call_deadline(void);		/* a random one */
+void note_call(const struct flight *f);
+/* It is one that this call can have, with the answer to it if there is one. */
+void note_end(const struct flight *f, const struct msgc_done *line, const unsigned char *reply);
+void batch_client(unsigned int me, unsigned int life, uint64_t *random);
 void client(unsigned int me);
 void server(unsigned int me);
 

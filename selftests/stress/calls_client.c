@@ -8,22 +8,6 @@
 
 #include "calls.h"
 
-#define MOST_ENDPOINTS	64U
-#define FLIGHTS		16U		/* calls in flight at a time */
-
-/* A slot, and the call in it. */
-struct flight {
-	struct end_point *ep;
-	uint16_t slot, flags;
-	uint32_t cookie;		/* 0: none yet */
-	bool flying, canceled;
-	uint8_t in_ring;		/* commands that are about it; of these there waits: */
-	bool waited_for;
-	uint64_t deadline;
-	uint8_t outcome;		/* as told, of the last call */
-	int32_t status;
-};
-
 static struct end_point endpoint[MOST_ENDPOINTS];
 static struct flight flight[MOST_ENDPOINTS * SLOTS], *flying[FLIGHTS];
 static unsigned int n_flying, most_flying;
@@ -65,7 +49,13 @@ static struct fate *fate_of(const struct flight *f)
 
 /* ---- what it is told ---- */
 
-static void check_reply(const struct flight *f, const struct msgc_done *line)
+static const unsigned char *reply_of(const struct flight *f)
+{
+	return f->ep->area[MSGC_PEER] + f->slot * PAGE;
+}
+
+static void check_reply(const struct flight *f, const struct msgc_done *line,
+			const unsigned char *reply)
 {
 	uint32_t by = atomic_load(&fate_of(f)->by);
 
@@ -75,8 +65,7 @@ static void check_reply(const struct flight *f, const struct msgc_done *line)
 	    line->len != reply_len(f->cookie, by) || line->format != (uint8_t)f->cookie)
 		FAIL("call %u: not its answer: status %d, by %u, not %u", f->cookie, line->status,
 		     line->type, by);
-	if (!has_words(f->ep->area[MSGC_PEER] + f->slot * PAGE, seed_of(2 + by, f->cookie),
-		       line->len))
+	if (!has_words(reply, seed_of(2 + by, f->cookie), line->len))
 		FAIL("call %u: its answer is changed", f->cookie);
 }
 
@@ -105,7 +94,8 @@ static enum end judge_never(const struct flight *f, int32_t status)
 	return NOT_TOLD;
 }
 
-static enum end judge(const struct flight *f, const struct msgc_done *line)
+static enum end judge(const struct flight *f, const struct msgc_done *line,
+		      const unsigned char *reply)
 {
 	if (line->outcome == MSGC_O_NOT_EXECUTED)
 		return judge_never(f, line->status);
@@ -116,7 +106,7 @@ static enum end judge(const struct flight *f, const struct msgc_done *line)
 		EXPECT(!line->status && !line->len);
 		return SENT;
 	}
-	check_reply(f, line);
+	check_reply(f, line, reply);
 	return ANSWERED;
 }
 
@@ -135,6 +125,18 @@ static void check_reason(const struct flight *f, enum end how)
 		EXPECT(f->flags & MSGC_NEED_SERVER);
 	if (how == MAYBE_DIED)
 		EXPECT(!(now->flags & MSGC_REDELIVER) || now->attempts);
+}
+
+void note_end(const struct flight *f, const struct msgc_done *line, const unsigned char *reply)
+{
+	enum end how;
+
+	if (line->cookie != f->cookie)
+		FAIL("call %u: the outcome of call %llu", f->cookie, line->cookie);
+	how = judge(f, line, reply);
+	check_reason(f, how);
+	atomic_store(&fate_of(f)->told, how);
+	atomic_fetch_add(&shared->progress, 1);
 }
 
 static void land(struct flight *f)
@@ -156,14 +158,7 @@ static bool has_begun(const struct flight *f)
 /* The line has an outcome: it is the end, and is noted. */
 static void told(struct flight *f, const struct msgc_done *line)
 {
-	enum end how;
-
-	if (line->cookie != f->cookie)
-		FAIL("call %u: the outcome of call %llu", f->cookie, line->cookie);
-	how = judge(f, line);
-	check_reason(f, how);
-	atomic_store(&fate_of(f)->told, how);
-	atomic_fetch_add(&shared->progress, 1);
+	note_end(f, line, reply_of(f));
 	f->outcome = line->outcome;
 	f->status = line->status;
 	if (below(2))
@@ -224,7 +219,7 @@ static bool is_free(struct flight *f)
 		return false;
 	}
 	if (f->cookie && atomic_load(&fate_of(f)->told) == ANSWERED)
-		check_reply(f, &line);
+		check_reply(f, &line, reply_of(f));
 	return true;
 }
 
@@ -234,7 +229,7 @@ static uint16_t random_flags(void)
 	       (below(4) ? 0 : MSGC_NEED_SERVER);
 }
 
-static uint64_t random_deadline(void)
+uint64_t call_deadline(void)
 {
 	switch (below(8)) {
 	case 0:
@@ -256,7 +251,7 @@ static void write_request(const struct flight *f)
 	write_words(f->ep->area[MSGC_DATA] + f->slot * PAGE, seed_of(1, f->cookie), len);
 }
 
-static void note_call(const struct flight *f)
+void note_call(const struct flight *f)
 {
 	struct fate *fate = fate_of(f);
 
@@ -335,7 +330,7 @@ static bool call_anew(struct flight *f)
 
 	if (cookie >= n_calls)
 		return false;
-	call_as(f, cookie, random_flags(), random_deadline());
+	call_as(f, cookie, random_flags(), call_deadline());
 	return true;
 }
 
@@ -588,6 +583,10 @@ void client(unsigned int me)
 {
 	self = me;
 	life = begin_life(me, &random_state);
+	if (now->rings && !below(4)) {
+		batch_client(me, life, &random_state);
+		return;
+	}
 	become_urgent();
 	by_ring = now->rings && below(2);
 	if (by_ring)
