@@ -34,8 +34,10 @@ struct msgc_bound {
 
 /* By pid; entries whose last reference went are as good as gone. Read under RCU. */
 static DEFINE_HASHTABLE(threads, 10);
-/* Writing to `threads`; every msgc_bound's `call`; every channel's `bound`. */
+/* Writing to `threads`; every msgc_bound's `call`; every channel's `bound`; nr_threads. */
 static DEFINE_SPINLOCK(chain_lock);
+/* In the table. Read without the lock by threads that only ask for themselves. */
+static unsigned int nr_threads;
 
 /* The calling thread's. */
 static struct msgc_bound *bound_get(void)
@@ -43,6 +45,8 @@ static struct msgc_bound *bound_get(void)
 	struct pid *pid = task_pid(current);
 	struct msgc_bound *b;
 
+	if (!READ_ONCE(nr_threads))
+		return NULL;
 	rcu_read_lock();
 	hash_for_each_possible_rcu(threads, b, node, (unsigned long)pid)
 		if (b->pid == pid && refcount_inc_not_zero(&b->ref))
@@ -57,6 +61,7 @@ static void bound_put(struct msgc_bound *b)
 		return;
 	spin_lock(&chain_lock);
 	hash_del_rcu(&b->node);
+	WRITE_ONCE(nr_threads, nr_threads - 1);
 	spin_unlock(&chain_lock);
 	put_pid(b->pid);
 	kfree_rcu(b, rcu);
@@ -75,6 +80,7 @@ int msgc_bound_attach(struct msgc_endpoint *ep)
 		b->pid = get_pid(task_pid(current));
 		spin_lock(&chain_lock);
 		hash_add_rcu(threads, &b->node, (unsigned long)b->pid);
+		WRITE_ONCE(nr_threads, nr_threads + 1);
 		spin_unlock(&chain_lock);
 	}
 	ep->bound = b;
@@ -87,9 +93,9 @@ void msgc_bound_free(struct msgc_endpoint *ep)
 		bound_put(ep->bound);
 }
 
-bool msgc_bound_elsewhere(const struct msgc_endpoint *ep)
+bool __msgc_bound_elsewhere(const struct msgc_endpoint *ep)
 {
-	return ep->bound && ep->bound->pid != task_pid(current);
+	return ep->bound->pid != task_pid(current);
 }
 
 /* After a server came or went. The dead are still in the table, and may be counted yet. */

@@ -14,19 +14,24 @@
 
 /* ---- CALL ---- */
 
-/* The header, and the files that it names; both are got once. */
-static int fetch_request(const struct msgc_txn *txn, struct msgc_request *req,
-			 struct msgc_files **files)
+/* The files that a header names, if any: not under channel->lock, as the rest of it is read. */
+static int fetch_files(const struct msgc_endpoint *ep, const u8 *nfds, const s32 *fds,
+		       struct msgc_files **files)
 {
-	msgc_txn_read_request(txn, req);
-	if (likely(!req->nfds))
+	u8 n = READ_ONCE(*nfds);
+	struct msgc_files *got;
+
+	if (likely(!n))
 		return 0;
-	*files = msgc_files_get(txn->client, req->fds, req->nfds);
-	return PTR_ERR_OR_ZERO(*files);
+	got = msgc_files_get(ep, fds, n);
+	if (IS_ERR(got))
+		return PTR_ERR(got);
+	*files = got;
+	return 0;
 }
 
 static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 deadline, u8 prio,
-			const struct msgc_request *req, struct msgc_files *files, bool sleeps)
+			struct msgc_files *files, bool sleeps)
 {
 	struct msgc_channel *ch = txn->client->ch;
 	struct msgc_done *done = txn->done;
@@ -41,7 +46,7 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	}
 	if (smp_load_acquire(&txn->waiter))	/* pairs with hand_over() of uring.c */
 		return -EBUSY;
-	err = msgc_txn_check_request(txn, req);
+	err = msgc_txn_read_request(txn);
 	if (err)
 		return err;
 	if (flags & MSGC_NEED_SERVER && !ch->servers)
@@ -51,9 +56,10 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 		if (err)
 			return err;
 	}
-	if (unlikely(req->nfds || txn->with_fds))
+	/* its owner may have changed that since they were got */
+	txn->req.nfds = unlikely(files) ? msgc_files_nr(files) : 0;
+	if (unlikely(files || txn->with_fds))
 		msgc_files_begin(txn, files);
-	memcpy(&txn->req, req, offsetof(struct msgc_request, fds));
 	if (flags & MSGC_ONEWAY)
 		txn->req.room = 0;
 	txn->flags = flags;
@@ -65,11 +71,12 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	txn->ever_taken = false;
 	txn->outcome = MSGC_O_NONE;
 	txn->format = 0;
+	txn->marks = flags & MSGC_ONEWAY ? MSGC_M_ONEWAY : 0;
 	done->status = 0;
 	done->len = 0;
 	done->type = 0;
 	done->server = 0;
-	done->cookie = req->cookie;
+	done->cookie = txn->req.cookie;
 	msgc_txn_enqueue(txn);
 	msgc_txn_publish(txn);
 	msgc_call_wake_servers(ch, sleeps);
@@ -138,11 +145,10 @@ static bool settled(struct msgc_txn *txn, int err, struct msgc_files **files)
 static long wait_for_outcome(struct msgc_txn *txn, u64 until, struct msgc_files **files)
 {
 	struct msgc_endpoint *ep = txn->client;
-	struct msgc_waiter waiter;
+	struct msgc_waiter waiter = MSGC_WAITER(waiter, MSGC_WAITS_OUTCOME, until);
 	int err = 0;
 	bool done;
 
-	msgc_waiter_init(&waiter, MSGC_WAITS_OUTCOME, until);
 	waiter.want.txn = txn;
 	do {
 		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);
@@ -205,9 +211,9 @@ static int begin(struct msgc_txn *txn, const struct msgc_call *call, enum waits 
 	struct msgc_channel *ch = txn->client->ch;
 	struct msgc_files *files = NULL;
 	bool resume = call->flags & MSGC_RESUME;
-	struct msgc_request req;
 	u8 prio = msgc_inherit_own(ch, msgc_call_prio());
-	int err = resume ? 0 : fetch_request(txn, &req, &files);
+	int err = resume ? 0 : fetch_files(txn->client, &txn->request->nfds, txn->request->fds,
+					   &files);
 
 	if (err)
 		return err;
@@ -217,7 +223,7 @@ static int begin(struct msgc_txn *txn, const struct msgc_call *call, enum waits 
 	else if (resume)
 		err = resume_locked(txn, deadline, who == THREAD);
 	else
-		err = start_locked(txn, call, deadline, prio, &req, files, who == THREAD);
+		err = start_locked(txn, call, deadline, prio, files, who == THREAD);
 	if (!err) {
 		files = NULL;		/* the call has them */
 		txn->waiter = who != NOBODY;
@@ -369,7 +375,7 @@ static long try_receive(struct msgc_endpoint *server, struct msgc_files **files)
 
 static long wait_for_call(struct msgc_endpoint *server, u64 deadline, struct msgc_files **files)
 {
-	struct msgc_waiter waiter;
+	struct msgc_waiter waiter = MSGC_WAITER(waiter, MSGC_WAITS_CALL, deadline);
 	long ret;
 
 	if (server->ch->par.spin_ns && msgc_spin(server, NULL, deadline)) {
@@ -377,7 +383,6 @@ static long wait_for_call(struct msgc_endpoint *server, u64 deadline, struct msg
 		if (ret != -EAGAIN)
 			return ret;
 	}
-	msgc_waiter_init(&waiter, MSGC_WAITS_CALL, deadline);
 	do {
 		prepare_to_wait(&server->wait, &waiter.entry, TASK_INTERRUPTIBLE);
 		ret = try_receive(server, files);
@@ -454,46 +459,52 @@ long msgc_recv_look(struct msgc_endpoint *server, struct msgc_awaited *want, int
 	return ret;
 }
 
-static struct msgc_txn *held_call_locked(const struct msgc_endpoint *server, u64 id)
+static struct msgc_hold *held_call_locked(const struct msgc_endpoint *server, u64 id)
 {
-	u32 entry = id & (BIT(MSGC_ENTRY_BITS) - 1);
-	const struct msgc_hold *hold;
+	struct msgc_hold *hold = msgc_txn_hold(server, id);
 
 	lockdep_assert_held(&server->ch->lock);
-	if (entry >= server->nr_holds)
-		return NULL;
-	hold = &server->hold[array_index_nospec(entry, server->nr_holds)];
-	return hold->id == id ? hold->txn : NULL;
+	return hold && hold->txn && hold->id == id ? hold : NULL;
+}
+
+/* The server's line, while it has the call; every word is read once. */
+static int take_answer(struct msgc_txn *txn, const struct msgc_reply *reply,
+		       const struct msgc_answer *line, struct msgc_files **files)
+{
+	if (READ_ONCE(line->zero))
+		return -EINVAL;
+	if (reply->len > txn->req.room)
+		return -EMSGSIZE;
+	if (unlikely(files[0] || txn->files))
+		msgc_files_answer(txn, &files[0], &files[1]);
+	if (!txn->outcome) {
+		txn->done->len = reply->len;
+		txn->done->type = READ_ONCE(line->type);
+		txn->format = READ_ONCE(line->format);
+		msgc_txn_settle(txn, MSGC_O_DONE, reply->status);
+	}
+	return 0;
 }
 
 /* `receives`: who answers looks for the next call in the same section. */
 static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff,
-			 bool receives, const struct msgc_answer *answer,
-			 struct msgc_files **files)
+			 bool receives, struct msgc_files **files)
 {
 	bool full = server->taken == server->nr_holds;
+	struct msgc_hold *hold;
 	struct msgc_txn *txn;
 	int err;
 
 	lockdep_assert_held(&server->ch->lock);
 	if (server->dead)
 		return -ESHUTDOWN;
-	txn = held_call_locked(server, reply->call);
-	if (!txn)
+	hold = held_call_locked(server, reply->call);
+	if (!hold)
 		return -ENOENT;
-	err = msgc_txn_check_answer(txn, answer, reply->len);
+	txn = hold->txn;
+	err = take_answer(txn, reply, hold->answer, files);
 	if (err)
 		return err;
-	if (unlikely(files[0] || txn->files))
-		msgc_files_answer(txn, &files[0], &files[1]);
-	if (!txn->outcome) {
-		struct msgc_done *done = txn->done;
-
-		done->len = reply->len;
-		done->type = answer->type;
-		txn->format = answer->format;
-		msgc_txn_settle(txn, MSGC_O_DONE, reply->status);
-	}
 	msgc_txn_let_go(txn);
 	if (unlikely(full) && !receives && server->ch->queued)
 		msgc_call_wake(server, false);		/* RECV said EBUSY until now */
@@ -507,17 +518,13 @@ static long answer(struct msgc_endpoint *server, const struct msgc_reply *reply,
 {
 	/* of the reply, and then of the request: whatever is to be put in the end */
 	struct msgc_files *files[2] = { NULL, NULL }, *received = NULL;
-	struct msgc_answer answer;
-	long ret;
+	const struct msgc_hold *hold = msgc_txn_hold(server, reply->call);
+	long ret = hold ? fetch_files(server, &hold->answer->nfds, hold->answer->fds, files) : 0;
 
-	msgc_txn_read_answer(server, reply->call, &answer);
-	if (unlikely(answer.nfds)) {
-		files[0] = msgc_files_get(server, answer.fds, answer.nfds);
-		if (IS_ERR(files[0]))
-			return PTR_ERR(files[0]);
-	}
+	if (ret)
+		return ret;
 	spin_lock(&server->ch->lock);
-	ret = answer_locked(server, reply, handoff, want, &answer, files);
+	ret = answer_locked(server, reply, handoff, want, files);
 	if (!ret && want)
 		ret = receive_or_park(server, want, 0, &received);
 	spin_unlock(&server->ch->lock);

@@ -572,11 +572,10 @@ static int walk_on(struct msgc_endpoint *ep, u64 deadline, u32 *rounds)
 static long claim(struct msgc_claimer *c, u64 deadline)
 {
 	struct msgc_endpoint *ep = c->ep;
-	struct msgc_waiter waiter;
+	struct msgc_waiter waiter = MSGC_WAITER(waiter, MSGC_WAITS_CLAIM, deadline);
 	u32 rounds = 0;
 	long ret;
 
-	msgc_waiter_init(&waiter, MSGC_WAITS_CLAIM, deadline);
 	for (;;) {
 		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);	/* 0 */
 		ret = look(c);						/* A, B, C */

@@ -130,7 +130,9 @@ static inline const void *msgc_uring_runner(struct io_uring_cmd *cmd)
 static inline s64 msgc_timens_offset(void)
 {
 #ifdef CONFIG_TIME_NS
-	return timespec64_to_ns(&current->nsproxy->time_ns->offsets.monotonic);
+	const struct timespec64 *offset = &current->nsproxy->time_ns->offsets.monotonic;
+
+	return likely(!(offset->tv_sec | offset->tv_nsec)) ? 0 : timespec64_to_ns(offset);
 #else
 	return 0;
 #endif

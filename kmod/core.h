@@ -300,8 +300,6 @@ struct msgc_endpoint {
 	struct msgc_walk *walk;		/* sender of a balanced channel */
 	struct msgc_txn *txn;		/* client: one per slot */
 	struct msgc_hold *hold;		/* server: one per inbox entry */
-	/* server: the calls that it holds, in the order of taking */
-	struct list_head holding;
 	u32 nr_holds;			/* server: fixed at attach */
 	struct msgc_bound *bound;	/* BOUND server: its thread; fixed at attach */
 	u32 free_hold;			/* server: the first free one */
@@ -380,20 +378,46 @@ void msgc_line_set_state(struct msgc_endpoint *ep, u32 state);
 void msgc_generation_bump(struct msgc_channel *ch);	/* and wakes every member */
 
 /* ---- wait.c: sleeping with a deadline, an interrupt and a timer ---- */
-u64 __msgc_deadline_to_host(u64 deadline);
+u64 __msgc_deadline_to_host(u64 deadline, s64 offset);
+u64 __msgc_deadline_to_user(u64 deadline, s64 offset);
 
-/* From the caller's time namespace. MSGC_NOW and MSGC_FOREVER are no times. */
+/* From the caller's time namespace, most often the initial one. */
 static inline u64 msgc_deadline_to_host(u64 deadline)
 {
-	if (deadline == MSGC_NOW || deadline == MSGC_FOREVER)
-		return deadline;
-	return __msgc_deadline_to_host(deadline);
+	s64 offset = msgc_timens_offset();
+
+	return likely(!offset && deadline < KTIME_MAX / 2) ? deadline :
+	       __msgc_deadline_to_host(deadline, offset);
 }
 
-u64 msgc_deadline_to_user(u64 deadline);		/* to the caller's */
+/* To the caller's. */
+static inline u64 msgc_deadline_to_user(u64 deadline)
+{
+	s64 offset = msgc_timens_offset();
+
+	return likely(!offset) ? deadline : __msgc_deadline_to_user(deadline, offset);
+}
+
 bool msgc_interrupted(struct msgc_endpoint *ep);
-void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline);
-bool msgc_is_waiter(const struct wait_queue_entry *entry);
+int msgc_wake_waiter(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key);
+
+/* What others may see of it, while it is in the queue (held.c). */
+#define MSGC_WAITER(name, for_what, until) {						\
+	.entry = {									\
+		.private = current,							\
+		.func = msgc_wake_waiter,						\
+		.entry = LIST_HEAD_INIT((name).entry.entry),				\
+	},										\
+	.want.deadline = (until),							\
+	.since = jiffies,								\
+	.what = (for_what),								\
+}
+
+static inline bool msgc_is_waiter(const struct wait_queue_entry *entry)
+{
+	return entry->func == msgc_wake_waiter;
+}
+
 int msgc_may_wait(struct msgc_endpoint *ep, u64 deadline);
 int msgc_may_sleep(struct msgc_endpoint *ep, u64 deadline);
 void msgc_timer_arm(struct msgc_endpoint *ep, u64 deadline);
@@ -471,7 +495,14 @@ u32 msgc_call_events(struct msgc_endpoint *ep);		/* channel->lock: MSGC_IN, MSGC
 /* ---- bound.c: threads that alone serve a channel ---- */
 int msgc_bound_attach(struct msgc_endpoint *ep);	/* before it is visible */
 void msgc_bound_free(struct msgc_endpoint *ep);
-bool msgc_bound_elsewhere(const struct msgc_endpoint *ep);	/* to another thread than this */
+bool __msgc_bound_elsewhere(const struct msgc_endpoint *ep);
+
+/* To another thread than this. */
+static inline bool msgc_bound_elsewhere(const struct msgc_endpoint *ep)
+{
+	return ep->bound && __msgc_bound_elsewhere(ep);
+}
+
 void msgc_bound_update(struct msgc_channel *ch);	/* channel->lock */
 
 /* ---- spin.c: looking before sleeping ---- */

@@ -122,7 +122,10 @@ static int charge(struct msgc_payers *payers, u32 n)
 	return err;
 }
 
-/* The caller's files with these numbers, for a message of its endpoint. */
+/*
+ * The caller's files with these numbers, for a message of its endpoint. The numbers may be changing
+ * meanwhile: each is read once.
+ */
 struct msgc_files *msgc_files_get(const struct msgc_endpoint *ep, const s32 *fds, u32 n)
 {
 	struct msgc_files *files;
@@ -136,7 +139,7 @@ struct msgc_files *msgc_files_get(const struct msgc_endpoint *ep, const s32 *fds
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&files->ref, 1);
 	for (i = 0, err = 0; i < n && !err; i++)
-		err = add_file(files, fds[i]);
+		err = add_file(files, READ_ONCE(fds[i]));
 	if (!err)
 		err = charge(ep->payers, n);
 	if (!err) {
@@ -147,6 +150,11 @@ struct msgc_files *msgc_files_get(const struct msgc_endpoint *ep, const s32 *fds
 		fput(files->file[--files->nr]);
 	kfree(files);
 	return ERR_PTR(err);
+}
+
+unsigned int msgc_files_nr(const struct msgc_files *files)
+{
+	return files->nr;
 }
 
 struct msgc_files *msgc_files_ref(struct msgc_files *files)
@@ -204,7 +212,7 @@ void msgc_files_collect(struct msgc_txn *txn, struct msgc_files *files)
 	spin_lock(&ch->lock);
 	memcpy(txn->done->fds, fds, sizeof(fds));
 	if (n < files->nr)
-		txn->flags |= MSGC_REPLY_TRUNCATED;
+		txn->marks |= MSGC_M_FDS_TRUNCATED;
 	txn->with_fds = true;
 	txn->waiter = false;
 	msgc_txn_publish(txn);
@@ -237,7 +245,7 @@ void msgc_files_answer(struct msgc_txn *txn, struct msgc_files **reply,
 	if (!*reply || txn->outcome)
 		return;
 	if (txn->flags & MSGC_ASYNC || !(txn->client->flags & MSGC_TAKES_FILES)) {
-		txn->flags |= MSGC_REPLY_TRUNCATED;
+		txn->marks |= MSGC_M_FDS_TRUNCATED;
 		return;
 	}
 	txn->got = *reply;

@@ -427,10 +427,9 @@ static u32 look(struct msgc_endpoint *ep)
 static long wait_events(struct msgc_endpoint *ep, u32 want, struct msgc_endpoint *peer,
 			u64 deadline)
 {
-	struct msgc_waiter waiter;
+	struct msgc_waiter waiter = MSGC_WAITER(waiter, MSGC_WAITS_EVENT, deadline);
 	long ret;
 
-	msgc_waiter_init(&waiter, MSGC_WAITS_EVENT, deadline);
 	waiter.want.events = want;
 	do {
 		prepare_to_wait(&ep->wait, &waiter.entry, TASK_INTERRUPTIBLE);	/* 0 */

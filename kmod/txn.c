@@ -39,6 +39,8 @@
 
 #include "txn.h"
 
+#define ENTRY_BITS	16		/* of a call id; the rest is a generation */
+
 /* ---- what is shared with user space ---- */
 
 static void find_lines_of_slot(struct msgc_txn *txn)
@@ -70,76 +72,50 @@ static __always_inline void read_words(void *to, const void *from, size_t bytes)
 		dst[i] = READ_ONCE(src[i]);
 }
 
-/* The numbers of its files are read only if there are some. */
-void msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req)
-{
-	BUILD_BUG_ON(offsetof(struct msgc_request, fds) != 4 * sizeof(u64));
-	read_words(req, txn->request, offsetof(struct msgc_request, fds));
-	if (unlikely(req->nfds))
-		read_words(req->fds, txn->request->fds, sizeof(req->fds));
-}
-
-int msgc_txn_check_request(const struct msgc_txn *txn, const struct msgc_request *req)
+/* The header, but for its files, of a slot that is free. What it says may be nonsense. */
+int msgc_txn_read_request(struct msgc_txn *txn)
 {
 	const struct msgc_create *par = &txn->client->ch->par;
+	struct msgc_request *req = &txn->req;
 
+	lockdep_assert_held(&txn->client->ch->lock);
+	BUILD_BUG_ON(offsetof(struct msgc_request, fds) != 4 * sizeof(u64));
+	read_words(req, txn->request, offsetof(struct msgc_request, fds));
 	if (req->zero || req->zero1)
 		return -EINVAL;
 	return req->len > par->request || req->room > par->reply ? -EMSGSIZE : 0;
 }
 
-/* Whether a call with this id is held, there, is still to be seen. */
-void msgc_txn_read_answer(const struct msgc_endpoint *server, u64 id, struct msgc_answer *answer)
+/* Where a call with this id would be held. */
+struct msgc_hold *msgc_txn_hold(const struct msgc_endpoint *server, u64 id)
 {
-	u32 entry = id & (BIT(MSGC_ENTRY_BITS) - 1);
-	const struct msgc_answer *line;
+	u32 entry = id & (BIT(ENTRY_BITS) - 1);
 
-	answer->nfds = 0;
 	if (entry >= server->nr_holds)
-		return;
-	line = server->hold[array_index_nospec(entry, server->nr_holds)].answer;
-	BUILD_BUG_ON(offsetof(struct msgc_answer, fds) != sizeof(u64));
-	read_words(answer, line, offsetof(struct msgc_answer, fds));
-	if (unlikely(answer->nfds))
-		read_words(answer->fds, line->fds, sizeof(answer->fds));
+		return NULL;
+	return &server->hold[array_index_nospec(entry, server->nr_holds)];
 }
 
-int msgc_txn_check_answer(const struct msgc_txn *txn, const struct msgc_answer *answer, u32 len)
-{
-	if (answer->zero)
-		return -EINVAL;
-	return len > txn->req.room ? -EMSGSIZE : 0;
-}
-
-static u8 message_flags(const struct msgc_txn *txn)
-{
-	return (txn->flags & MSGC_ONEWAY ? MSGC_M_ONEWAY : 0) |
-	       (txn->attempts ? MSGC_M_REDELIVERED : 0) |
-	       (txn->flags & MSGC_REPLY_TRUNCATED ? MSGC_M_FDS_TRUNCATED : 0);
-}
+#define SAME_PLACE(ours, theirs)						\
+	BUILD_BUG_ON(offsetof(struct msgc_txn, ours) - offsetof(struct msgc_txn, head) !=	\
+		     offsetof(struct msgc_done, theirs))
 
 /* The client's line; then whoever is given the outcome without a look under channel->lock. */
 void msgc_txn_publish(struct msgc_txn *txn)
 {
-	struct msgc_done *done = txn->done;
-	union {
-		struct {
-			u8 state, outcome, format, flags;
-			u32 event;
-		};
-		u64 word;
-	} head = {
-		.state = txn->state, .outcome = txn->outcome, .format = txn->format,
-		.flags = message_flags(txn), .event = txn->event,
-	};
+	u64 *line = (u64 *)txn->done;
 
 	lockdep_assert_held(&txn->client->ch->lock);
-	BUILD_BUG_ON(offsetof(struct msgc_done, state) || offsetof(struct msgc_done, event) != 4);
+	SAME_PLACE(state, state);
+	SAME_PLACE(outcome, outcome);
+	SAME_PLACE(format, format);
+	SAME_PLACE(marks, flags);
+	SAME_PLACE(event, event);
 	/*
 	 * One store, after all the rest. Pairs with the client's acquire: who sees the outcome sees
 	 * what belongs to it, and who has handled `event` has seen the state that came with it.
 	 */
-	smp_store_release((u64 *)done, head.word);
+	smp_store_release(line, txn->head);
 	if (txn->outcome)
 		msgc_parked_settled(txn);
 }
@@ -159,7 +135,7 @@ static void fill_held(const struct msgc_txn *txn)
 	held->attempts = min_t(u32, txn->attempts, U16_MAX);
 	held->prio = txn->prio;
 	held->format = txn->req.format;
-	WRITE_ONCE(held->flags, message_flags(txn));
+	WRITE_ONCE(held->flags, txn->marks);
 }
 
 /* From here on the server has it. */
@@ -168,7 +144,7 @@ void msgc_txn_show(struct msgc_endpoint *server, u32 entry)
 	struct msgc_hold *hold = &server->hold[entry];
 
 	lockdep_assert_held(&server->ch->lock);
-	hold->id = ++server->ch->call_gen << MSGC_ENTRY_BITS | entry;
+	hold->id = ++server->ch->call_gen << ENTRY_BITS | entry;
 	/* The id last: pairs with the acquire of a server that looks which calls it holds. */
 	smp_store_release(&hold->line->call, hold->id);
 }
@@ -382,7 +358,6 @@ u32 msgc_txn_take(struct msgc_endpoint *server, struct msgc_txn *txn, struct msg
 
 	lockdep_assert_held(&server->ch->lock);
 	dequeue_locked(txn);
-	list_add_tail(&txn->node, &server->holding);
 	txn->state = MSGC_TAKEN;
 	txn->ever_taken = true;
 	txn->server = server;
@@ -416,7 +391,6 @@ static void untake_locked(struct msgc_txn *txn)
 	hold->next = server->free_hold;
 	server->free_hold = txn->entry;
 	server->taken--;
-	list_del(&txn->node);
 	msgc_inherit_untaken(txn);
 	txn->server = NULL;
 	client->taken--;
@@ -452,6 +426,7 @@ static void server_died_locked(struct msgc_txn *txn)
 	if (redeliverable(txn)) {
 		untake_locked(txn);
 		txn->attempts++;
+		txn->marks |= MSGC_M_REDELIVERED;
 		ch->redelivered++;
 		if (txn->outcome)
 			txn->prio = txn->base;	/* nobody waits for it any more */
@@ -533,7 +508,6 @@ static int init_server(struct msgc_endpoint *ep)
 		find_lines_of_entry(ep, i);
 		memset(ep->hold[i].line->fds, 0xff, sizeof_field(struct msgc_held, fds));
 	}
-	INIT_LIST_HEAD(&ep->holding);
 	return ep->flags & MSGC_BOUND ? msgc_bound_attach(ep) : 0;
 }
 
@@ -593,13 +567,14 @@ static void give_up_waiting(struct msgc_channel *ch)
 static void server_gone_locked(struct msgc_endpoint *ep)
 {
 	struct msgc_channel *ch = ep->ch;
-	struct msgc_txn *txn, *next;
+	u32 i;
 
 	lockdep_assert_held(&ch->lock);
 	ch->servers--;
 	msgc_bound_update(ch);
-	list_for_each_entry_safe(txn, next, &ep->holding, node)
-		server_died_locked(txn);
+	for (i = 0; i < ep->nr_holds && ep->taken; i++)
+		if (ep->hold[i].txn)
+			server_died_locked(ep->hold[i].txn);
 	if (!ch->servers)
 		give_up_waiting(ch);
 	/* else the others are woken by the change of the membership */

@@ -8,16 +8,13 @@
 
 #include "core.h"
 
-#define MSGC_ENTRY_BITS	16		/* of a call id; the rest is a generation */
 #define MSGC_UNSEEN	U64_MAX		/* no call id, there are fewer entries */
-#define MSGC_REPLY_TRUNCATED BIT(15)	/* of msgc_txn.flags */
 
 struct msgc_files;
 struct msgc_parked;
 
 struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct rb_node place;		/* QUEUED: in channel->queue */
-	struct list_head node;		/* TAKEN: in server->holding */
 	struct msgc_endpoint *client;
 	struct msgc_endpoint *server;	/* while TAKEN */
 	struct msgc_request *request;	/* the client's line for it; the client writes */
@@ -33,10 +30,18 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	u64 deadline;			/* the host's time */
 	u64 arrival;			/* number of the CALL: its place among those of its prio */
 	unsigned long taken_at;		/* jiffies, by the server that has it; for people */
-	u32 event, attempts;
-	/* flags: of CALL, and above; entry: in the server's inbox */
+	union {				/* as the client's line begins */
+		struct {
+			u8 state, outcome;
+			u8 format;	/* of the reply */
+			u8 marks;	/* MSGC_M_xxx */
+			u32 event;
+		};
+		u64 head;
+	};
+	u32 attempts;
+	/* flags: of CALL; entry: in the server's inbox */
 	u16 slot, flags, entry;
-	u8 state, outcome, format;	/* format: of the reply */
 	/* of the caller then, as msgc_held.prio says it; INHERIT: with what he is lent since */
 	u8 prio;
 	u8 base;			/* likewise, without that */
@@ -55,11 +60,9 @@ struct msgc_hold {			/* an inbox entry: channel->lock */
 	u32 next;			/* free: the next free one */
 };
 
-/* without channel->lock: once */
-void msgc_txn_read_request(const struct msgc_txn *txn, struct msgc_request *req);
-void msgc_txn_read_answer(const struct msgc_endpoint *server, u64 id, struct msgc_answer *answer);
-int msgc_txn_check_request(const struct msgc_txn *txn, const struct msgc_request *req);
-int msgc_txn_check_answer(const struct msgc_txn *txn, const struct msgc_answer *answer, u32 len);
+int msgc_txn_read_request(struct msgc_txn *txn);
+/* without channel->lock: its lines; NULL: no such entry */
+struct msgc_hold *msgc_txn_hold(const struct msgc_endpoint *server, u64 id);
 void msgc_txn_publish(struct msgc_txn *txn);
 void msgc_call_wake(struct msgc_endpoint *ep, bool handoff);
 void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff);
@@ -95,6 +98,7 @@ void msgc_spin_free(struct msgc_endpoint *ep);
 /* ---- files.c: what travels with it ---- */
 struct msgc_files *msgc_files_get(const struct msgc_endpoint *ep, const s32 *fds, u32 n);
 struct msgc_files *msgc_files_ref(struct msgc_files *files);
+unsigned int msgc_files_nr(const struct msgc_files *files);
 void msgc_files_put(struct msgc_files *files);		/* without any lock */
 void msgc_files_drop(struct msgc_files **of_call);
 void msgc_files_begin(struct msgc_txn *txn, struct msgc_files *files);

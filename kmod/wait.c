@@ -13,19 +13,21 @@
 
 #include "core.h"
 
-/* Deadlines are absolute CLOCK_MONOTONIC of the caller's time namespace. */
-u64 __msgc_deadline_to_host(u64 deadline)
+/* Deadlines are absolute CLOCK_MONOTONIC. MSGC_NOW and MSGC_FOREVER are no times. */
+u64 __msgc_deadline_to_host(u64 deadline, s64 offset)
 {
+	if (deadline == MSGC_NOW || deadline == MSGC_FOREVER)
+		return deadline;
 	if (deadline >= KTIME_MAX / 2)
 		return KTIME_MAX;
-	return max_t(s64, (s64)deadline - msgc_timens_offset(), 1);
+	return max_t(s64, (s64)deadline - offset, 1);
 }
 
-u64 msgc_deadline_to_user(u64 deadline)
+u64 __msgc_deadline_to_user(u64 deadline, s64 offset)
 {
 	if (deadline == MSGC_NOW || deadline == MSGC_FOREVER || deadline == KTIME_MAX)
 		return deadline;
-	return max_t(s64, (s64)deadline + msgc_timens_offset(), 1);
+	return max_t(s64, (s64)deadline + offset, 1);
 }
 
 /* INTERRUPT ends one wait, the first that asks. */
@@ -35,24 +37,9 @@ bool msgc_interrupted(struct msgc_endpoint *ep)
 }
 
 /* As any waiter of a wait queue; the address says that it is one of ours. */
-static int wake_waiter(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+int msgc_wake_waiter(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
 {
 	return autoremove_wake_function(entry, mode, flags, key);
-}
-
-/* What others may see of it, while it is in the queue (held.c). */
-void msgc_waiter_init(struct msgc_waiter *w, u16 what, u64 deadline)
-{
-	init_wait(&w->entry);
-	w->entry.func = wake_waiter;
-	w->want = (struct msgc_awaited){ .deadline = deadline };
-	w->since = jiffies;
-	w->what = what;
-}
-
-bool msgc_is_waiter(const struct wait_queue_entry *entry)
-{
-	return entry->func == wake_waiter;
 }
 
 /*
