@@ -4,6 +4,8 @@
  *
  * Two parties say what a slot is doing. The kernel, in its inbox line: who has the memory, and the
  * outcome. We, in `use`: what our application has of it. A slot is free only if both agree.
+ *
+ * What every call passes through is inline.
  */
 #include <string.h>
 
@@ -128,7 +130,7 @@ static int find_free(struct ipc_endpoint *ep)
 	return left && !uncollected ? -EAGAIN : -EBUSY;
 }
 
-static int reserve_slot(struct ipc_endpoint *ep, uint64_t deadline)
+static inline int reserve_slot(struct ipc_endpoint *ep, uint64_t deadline)
 {
 	int slot, ret;
 
@@ -203,7 +205,7 @@ static int client_abandon(struct ipc_endpoint *ep, struct ipc_msg *m)
 /* ---- calls ---- */
 
 /* The slot of a request: the one that it was reserved in, or a free one with a copy of it. */
-static int slot_for(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t deadline)
+static inline int slot_for(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t deadline)
 {
 	struct client *c = client_of(ep);
 	int slot = slot_at(ep, MSGC_DATA, req->data, SLOT_RESERVED);
@@ -226,8 +228,9 @@ static int slot_for(struct ipc_endpoint *ep, struct ipc_msg *req, uint64_t deadl
 }
 
 /* Fill the header; returns the command. */
-static struct msgc_call compose(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *req,
-				unsigned int flags, uint64_t deadline)
+static inline struct msgc_call compose(struct ipc_endpoint *ep, uint32_t slot,
+				       const struct ipc_msg *req, unsigned int flags,
+				       uint64_t deadline)
 {
 	struct client *c = client_of(ep);
 	struct msgc_request *h = header(ep, slot);
@@ -247,8 +250,8 @@ static struct msgc_call compose(struct ipc_endpoint *ep, uint32_t slot, const st
 }
 
 /* CALL; returns as the command does. */
-static int post(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *req,
-		unsigned int flags, uint64_t deadline)
+static inline int post(struct ipc_endpoint *ep, uint32_t slot, const struct ipc_msg *req,
+		       unsigned int flags, uint64_t deadline)
 {
 	struct msgc_call call = compose(ep, slot, req, flags, deadline);
 
@@ -268,7 +271,7 @@ static void borrow_reply(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg 
 }
 
 /* Take the outcome of a finished call. Returns 0 if it is done, else its error. */
-static int take(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep)
+static inline int take(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep)
 {
 	struct client *c = client_of(ep);
 	const struct msgc_done *d = line(ep, slot);
@@ -301,7 +304,7 @@ static void fetch_files(struct ipc_endpoint *ep, uint32_t slot)
 }
 
 /* CALL returned ret: the call has an outcome; or it goes on without us; or it never began. */
-static int conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep, int ret)
+static inline int conclude(struct ipc_endpoint *ep, uint32_t slot, struct ipc_msg *rep, int ret)
 {
 	/* An interruption is told even where an outcome came with it: else it would be lost. */
 	if (ret != -EINTR && finished(ep, slot)) {
