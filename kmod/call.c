@@ -14,7 +14,7 @@
 
 /* ---- CALL ---- */
 
-/* The files that a header names, if any: not under channel->lock, as the rest of it is read. */
+/* The files that a header names, if any. Before channel->lock, under which the rest is read. */
 static int fetch_files(const struct msgc_endpoint *ep, const u8 *nfds, const s32 *fds,
 		       struct msgc_files **files)
 {
@@ -461,13 +461,13 @@ long msgc_recv_look(struct msgc_endpoint *server, struct msgc_awaited *want, int
 
 static struct msgc_hold *held_call_locked(const struct msgc_endpoint *server, u64 id)
 {
-	struct msgc_hold *hold = msgc_txn_hold(server, id);
+	struct msgc_hold *hold = msgc_hold_of(server, id);
 
 	lockdep_assert_held(&server->ch->lock);
 	return hold && hold->txn && hold->id == id ? hold : NULL;
 }
 
-/* The server's line, while it has the call; every word is read once. */
+/* What the server's line says becomes the outcome; each field is read once. */
 static int take_answer(struct msgc_txn *txn, const struct msgc_reply *reply,
 		       const struct msgc_answer *line, struct msgc_files **files)
 {
@@ -518,7 +518,7 @@ static long answer(struct msgc_endpoint *server, const struct msgc_reply *reply,
 {
 	/* of the reply, and then of the request: whatever is to be put in the end */
 	struct msgc_files *files[2] = { NULL, NULL }, *received = NULL;
-	const struct msgc_hold *hold = msgc_txn_hold(server, reply->call);
+	const struct msgc_hold *hold = msgc_hold_of(server, reply->call);
 	long ret = hold ? fetch_files(server, &hold->answer->nfds, hold->answer->fds, files) : 0;
 
 	if (ret)
@@ -551,8 +551,8 @@ static u64 own_deadline(const struct msgc_endpoint *ep)
 
 /*
  * `call` is cleared between the halves: written back, it makes a restarted command receive only,
- * and tells the caller that the reply went out. EBUSY would say that nothing was done; it can only
- * mean that others took the free entry first, be it before the restart.
+ * and tells the caller that the reply went out. EBUSY would say that nothing was done: others can
+ * have taken the free entry, be it before the restart.
  */
 long msgc_reply_recv(struct msgc_endpoint *ep, union msgc_hot *arg)
 {

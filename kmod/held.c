@@ -137,7 +137,7 @@ static void fill_server(struct msgc_wait_row *row, const struct msgc_txn *txn)
 		server = ch->member[0].ep;
 	row->call_state = txn->state;
 	row->attempts = txn->attempts;
-	row->bytes = txn->req.len;
+	row->bytes = txn->state == MSGC_IDLE ? 0 : txn->req.len;
 	row->on = server ? server->id : 0;
 }
 

@@ -87,7 +87,7 @@ int msgc_txn_read_request(struct msgc_txn *txn)
 }
 
 /* Where a call with this id would be held. */
-struct msgc_hold *msgc_txn_hold(const struct msgc_endpoint *server, u64 id)
+struct msgc_hold *msgc_hold_of(const struct msgc_endpoint *server, u64 id)
 {
 	u32 entry = id & (BIT(ENTRY_BITS) - 1);
 
@@ -96,9 +96,11 @@ struct msgc_hold *msgc_txn_hold(const struct msgc_endpoint *server, u64 id)
 	return &server->hold[array_index_nospec(entry, server->nr_holds)];
 }
 
-#define SAME_PLACE(ours, theirs)						\
+#define SAME_PLACE(ours, theirs)								\
 	BUILD_BUG_ON(offsetof(struct msgc_txn, ours) - offsetof(struct msgc_txn, head) !=	\
-		     offsetof(struct msgc_done, theirs))
+		     offsetof(struct msgc_done, theirs) ||					\
+		     sizeof_field(struct msgc_txn, ours) !=					\
+		     sizeof_field(struct msgc_done, theirs))
 
 /* The client's line; then whoever is given the outcome without a look under channel->lock. */
 void msgc_txn_publish(struct msgc_txn *txn)

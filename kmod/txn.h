@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * txn.h - a client's slot with the call in it, a server's inbox entry, and the transitions of
- * txn.c that the commands of call.c are made of. All but the readers under channel->lock.
+ * txn.c that the commands of call.c are made of. Under channel->lock where nothing else is said.
  */
 #ifndef MSGC_TXN_H
 #define MSGC_TXN_H
@@ -19,7 +19,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 	struct msgc_endpoint *server;	/* while TAKEN */
 	struct msgc_request *request;	/* the client's line for it; the client writes */
 	struct msgc_done *done;		/* likewise; the kernel writes */
-	struct msgc_request req;	/* the client's header, copied once, but for its fds */
+	struct msgc_request req;	/* the client's header, but for its fds; IDLE: anything */
 	struct msgc_bound *bound;	/* the thread that sleeps for it, if that serves alone */
 	struct msgc_parked *parked;	/* CALL by io_uring; or NULL: client->parking.lock */
 	struct msgc_files *files;	/* of the request, until it ends; NULL: none */
@@ -34,7 +34,7 @@ struct msgc_txn {			/* a slot and the call in it: channel->lock */
 		struct {
 			u8 state, outcome;
 			u8 format;	/* of the reply */
-			u8 marks;	/* MSGC_M_xxx */
+			u8 marks;	/* MSGC_M_xxx, but for GONE */
 			u32 event;
 		};
 		u64 head;
@@ -61,8 +61,8 @@ struct msgc_hold {			/* an inbox entry: channel->lock */
 };
 
 int msgc_txn_read_request(struct msgc_txn *txn);
-/* without channel->lock: its lines; NULL: no such entry */
-struct msgc_hold *msgc_txn_hold(const struct msgc_endpoint *server, u64 id);
+/* NULL: no such entry. Without channel->lock, too, if only its lines are looked at. */
+struct msgc_hold *msgc_hold_of(const struct msgc_endpoint *server, u64 id);
 void msgc_txn_publish(struct msgc_txn *txn);
 void msgc_call_wake(struct msgc_endpoint *ep, bool handoff);
 void msgc_call_wake_servers(struct msgc_channel *ch, bool handoff);

@@ -7,7 +7,6 @@
  * never cancelled before the endpoint's end. When it rings it marks itself idle and wakes
  * everybody; who is not overdue looks, and arms it again.
  */
-#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/sched/signal.h>
 

@@ -539,8 +539,9 @@ int ipc_reply(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len, int32_
  * Server: ipc_reply() and ipc_recv() of one message in one system call; returns 1. next may be
  * req.
  *
- * -EAGAIN, -ETIMEDOUT, -EINTR: the reply went out, nothing came: ipc_recv(). Any other error: the
- * reply did not go out, except where req->data is NULL.
+ * -EAGAIN, -ETIMEDOUT, -EINTR: the reply went out, nothing came: ipc_recv(). So -EAGAIN, too, if
+ * other threads have filled the inbox meanwhile. Any other error: the reply did not go out, except
+ * where req->data is NULL.
  */
 int ipc_reply_recv(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len, int32_t result,
 		   struct ipc_msg *next, uint64_t deadline);

@@ -1042,6 +1042,73 @@ TEST_F(files, four_threads)
 	EXPECT_EQ(self->fds, open_files());
 }
 
+/* What a header says changes all the time, its files and what else is checked. */
+static void *change_headers(void *p)
+{
+	static const __u8 nfds[] = { 0, 2, 255, 1 };
+	struct race *x = p;
+	volatile struct msgc_request *q = request(x->c, 0);
+	volatile struct msgc_answer *a = answer(x->s, 0);
+
+	for (unsigned int i = 0; !x->stop; i++) {
+		q->nfds = nfds[i % 4];
+		a->nfds = nfds[(i / 4) % 4];
+		q->len = i % 3 ? 0 : PAGE + 1;
+		a->zero = !(i % 5);
+		q->fds[1] = i % 7 ? x->t[1].r : -1;
+	}
+	return NULL;
+}
+
+static bool refused(long ret)
+{
+	return ret == -EINVAL || ret == -EMSGSIZE || ret == -EBADF;
+}
+
+/* The files of a message are new ones, as many as its line says. */
+static bool has_its_files(const struct msgc_held *h)
+{
+	bool ret = h->nfds <= 2 && numbers(h->fds) == h->nfds;
+
+	for (int i = 0; i < h->nfds; i++)
+		ret &= fcntl(h->fds[i], F_GETFD) >= 0;
+	return ret;
+}
+
+TEST_F(files, headers_that_change)
+{
+	struct race x = { .c = &self->c, .s = &self->s, .t = self->t };
+	int with = 0, without = 0, not_called = 0;
+	pthread_t t;
+	long ret;
+
+	ask(&self->c, 0, self->t, 2);
+	say(&self->s, 0, self->t, 2);
+	ASSERT_EQ(0, pthread_create(&t, NULL, change_headers, &x));
+	while (with < 500 || without < 500 || not_called < 500) {
+		ret = start(&self->c, 0, MSGC_FOREVER);
+		not_called += ret < 0;
+		if (refused(ret))
+			continue;
+		ASSERT_EQ(0, ret);
+		ASSERT_EQ(0, take(&self->s));
+		x.bad += !has_its_files(held(&self->s, 0)) || held(&self->s, 0)->len > PAGE;
+		*(held(&self->s, 0)->nfds ? &with : &without) += 1;
+		close_all(held(&self->s, 0)->fds);
+		do
+			ret = reply(&self->s, 0, 0, 0);
+		while (refused(ret));
+		ASSERT_EQ(0, ret);
+	}
+	x.stop = true;
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, x.bad);
+	for (int i = 0; i < 2; i++) {
+		close(self->t[i].r);
+		EXPECT_TRUE(until(closed(&self->t[i])));
+	}
+}
+
 static int serving_kid(int sk, void *p)
 {
 	struct race x = *(struct race *)p;

@@ -398,7 +398,7 @@ struct msgc_recv { __u32 flags, zero; __aligned_u64 deadline; };
 /*
  * REPLY -> 0, also lets a one-way call go. REPLY_RECV -> the next entry; call 0: only receive;
  * its deadline: msgc_own.deadline. ENOENT: no call held with this id. EMSGSIZE: more than its
- * room. REPLY_RECV's reply went out if the error is EAGAIN (also where RECV says EBUSY),
+ * room. REPLY_RECV's reply went out if the error is EAGAIN (also where RECV would say EBUSY),
  * ETIMEDOUT or EINTR, or if `call` has become 0; else nothing was done.
  */
 struct msgc_reply { __aligned_u64 call; __u32 len; __s32 status; };
@@ -559,7 +559,7 @@ struct msgc_claims {			/* kernel; balanced receiver's INBOX */
 	struct msgc_entry entry[];	/* as many as granted */
 };
 
-/* client; OWN, after msgc_own, per slot; copied once at CALL */
+/* client; OWN, after msgc_own, per slot; read once, at CALL */
 struct msgc_request {
 	__u32 len, room;		/* bytes of the request; bytes that the reply may have */
 	/* type, format: the application's; nfds: of fds, with the request */
