@@ -30,36 +30,13 @@ static int fetch_files(const struct msgc_endpoint *ep, const u8 *nfds, const s32
 	return 0;
 }
 
-static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 deadline, u8 prio,
-			struct msgc_files *files, bool sleeps)
+/* A new call, as it stands in the queue and in the client's line; its header has been read. */
+static void reset_locked(struct msgc_txn *txn, u16 flags, u64 deadline, u8 prio)
 {
 	struct msgc_channel *ch = txn->client->ch;
 	struct msgc_done *done = txn->done;
-	u16 flags = call->flags;
-	int err;
 
 	lockdep_assert_held(&ch->lock);
-	if (txn->state != MSGC_IDLE) {
-		/* Even if that makes it free: it has an outcome then that nobody has seen. */
-		msgc_txn_judge(txn);
-		return -EBUSY;
-	}
-	if (smp_load_acquire(&txn->waiter))	/* pairs with hand_over() of uring.c */
-		return -EBUSY;
-	err = msgc_txn_read_request(txn);
-	if (err)
-		return err;
-	if (flags & MSGC_NEED_SERVER && !ch->servers)
-		return -EHOSTDOWN;
-	if (sleeps) {
-		err = msgc_bound_wait(txn);
-		if (err)
-			return err;
-	}
-	/* its owner may have changed that since they were got */
-	txn->req.nfds = unlikely(files) ? msgc_files_nr(files) : 0;
-	if (unlikely(files || txn->with_fds))
-		msgc_files_begin(txn, files);
 	if (flags & MSGC_ONEWAY)
 		txn->req.room = 0;
 	txn->flags = flags;
@@ -77,6 +54,37 @@ static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 
 	done->type = 0;
 	done->server = 0;
 	done->cookie = txn->req.cookie;
+}
+
+static int start_locked(struct msgc_txn *txn, const struct msgc_call *call, u64 deadline, u8 prio,
+			struct msgc_files *files, bool sleeps)
+{
+	struct msgc_channel *ch = txn->client->ch;
+	int err;
+
+	lockdep_assert_held(&ch->lock);
+	if (txn->state != MSGC_IDLE) {
+		/* Even if that makes it free: it has an outcome then that nobody has seen. */
+		msgc_txn_judge(txn);
+		return -EBUSY;
+	}
+	if (smp_load_acquire(&txn->waiter))	/* pairs with hand_over() of uring.c */
+		return -EBUSY;
+	err = msgc_txn_read_request(txn);
+	if (err)
+		return err;
+	if (call->flags & MSGC_NEED_SERVER && !ch->servers)
+		return -EHOSTDOWN;
+	if (sleeps) {
+		err = msgc_bound_wait(txn);
+		if (err)
+			return err;
+	}
+	/* its owner may have changed that since they were got */
+	txn->req.nfds = unlikely(files) ? msgc_files_nr(files) : 0;
+	if (unlikely(files || txn->with_fds))
+		msgc_files_begin(txn, files);
+	reset_locked(txn, call->flags, deadline, prio);
 	msgc_txn_enqueue(txn);
 	msgc_txn_publish(txn);
 	msgc_call_wake_servers(ch, sleeps);
