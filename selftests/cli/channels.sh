@@ -135,6 +135,7 @@ device_of_root_alone_is_status_3() {
 
 doctor_finds_all_well() {
 	expect 0 m doctor
+	has out "max_bytes_per_user 0 (an eighth of RAM), "
 	lacks out FAIL
 	is "$(awk 'NR > 1 { print $1 }' out | xargs)" "kernel module device features limits ring rendezvous batch"
 	expect 0 m doctor --json

@@ -127,20 +127,23 @@ static void check_features(struct finding *f)
 
 static void check_limits(struct finding *f)
 {
-	static const char *const names[] = {
-		"max_bytes_per_user", "max_channels_per_user", "max_endpoints_per_user"
+	static const struct { const char *name, *of_zero; } limits[] = {
+		{ "max_bytes_per_user", " (an eighth of RAM)" },
+		{ "max_channels_per_user", "" },
+		{ "max_endpoints_per_user", "" },
 	};
 	char path[96], value[32], all[200];
 	size_t n = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		snprintf(path, sizeof(path), MODULE "/parameters/%s", names[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		snprintf(path, sizeof(path), MODULE "/parameters/%s", limits[i].name);
 		if (!read_line(path, value, sizeof(value))) {
 			found(f, false, "cannot read %s: not this release of the module?", path);
 			return;
 		}
-		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s %s", n ? ", " : "", names[i],
-				      value);
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s %s%s", n ? ", " : "",
+				      limits[i].name, value,
+				      strcmp(value, "0") ? "" : limits[i].of_zero);
 	}
 	found(f, true, "%s", all);
 }
