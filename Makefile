@@ -40,11 +40,11 @@ selftests: libipc cli
 	@tools/deps.sh build check
 	$(foreach t,$(TESTS),$(MAKE) -C selftests/$t &&) true
 
-check: selftests		## every test: on the host, then in a guest
+check: selftests		## every test: on the host, then in guests
 	@tools/tally 'unit tests' '$(MAKE) -s -C selftests/unit check' \
 		$(GUESTS)
 
-check-guest: selftests		## only those in a guest
+check-guest: selftests		## only those in guests
 	@tools/tally $(GUESTS)
 
 demo:				## watch the real thing work

@@ -539,9 +539,9 @@ int ipc_reply(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len, int32_
  * Server: ipc_reply() and ipc_recv() of one message in one system call; returns 1. next may be
  * req.
  *
- * -EAGAIN, -ETIMEDOUT, -EINTR: the reply went out, nothing came: ipc_recv(). So -EAGAIN, too, if
- * other threads have filled the inbox meanwhile. Any other error: the reply did not go out, except
- * where req->data is NULL.
+ * -EAGAIN, -ETIMEDOUT, -EINTR: the reply went out, nothing came: ipc_recv(). -EAGAIN may also mean
+ * that other threads have filled the inbox. Any other error: the reply did not go out, except where
+ * req->data is NULL.
  */
 int ipc_reply_recv(struct ipc_endpoint *ep, struct ipc_msg *req, uint32_t len, int32_t result,
 		   struct ipc_msg *next, uint64_t deadline);
@@ -619,10 +619,10 @@ int ipc_batch_way(const struct ipc_batch *b, int *why);
 
 /*
  * Add a call, as ipc_call() takes it: req->data is a reservation, used up unless it returns
- * -EAGAIN or -EPERM, or other memory, copied. No system call; it begins with the next
- * ipc_batch_submit() or ipc_batch_reap(). Calls of an endpoint begin in the order in which they
- * were added. deadline: of the call, not IPC_NOW. Files that travel with it must stay open until it
- * has begun.
+ * -EAGAIN, -EPERM, -ENOTTY or why no command passes, or other memory, copied. No system call, but
+ * for the first; it begins with the next ipc_batch_submit() or ipc_batch_reap(). Calls of an
+ * endpoint begin in the order in which they were added. deadline: of the call, not IPC_NOW. Files
+ * that travel with it must stay open until it has begun.
  *
  * -EAGAIN: the batch holds as many as it can, reap some; or a server is about to let go of the
  * slot that this call needs. -EBUSY: no free slot, as ipc_reserve(): reap, or release answers.

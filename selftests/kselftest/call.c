@@ -928,7 +928,7 @@ TEST_F(call, uring_completion_during_call)
 	struct poller p = { .ring = &ring };
 	long e;
 
-	if (io_uring_queue_init(4, &ring, 0))
+	if (io_uring_queue_init(32, &ring, 0))
 		SKIP(return, "no io_uring");
 	ASSERT_TRUE(poller_start(&p, self->c.fd, MSGC_CALL, &arg));
 	e = take(&self->s);

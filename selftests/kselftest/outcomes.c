@@ -634,7 +634,7 @@ TEST_F(halves, uring_completions)
 	struct io_uring ring;
 	struct poller p = { .ring = &ring };
 
-	if (io_uring_queue_init(4, &ring, 0))
+	if (io_uring_queue_init(32, &ring, 0))
 		SKIP(return, "no io_uring");
 	for (int n = 0; n < 2; n++) {
 		long e;

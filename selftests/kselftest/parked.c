@@ -419,8 +419,8 @@ TEST_F(parked, reply_recv_but_full)
 }
 
 /*
- * The last entry is given back and taken again in one: a RECV that waits beside it, since another
- * one was told that all were held, has nothing to look for.
+ * REPLY_RECV gives the last entry back and takes it again at once: a RECV that is parked beside it
+ * must not be told, it would end with EBUSY.
  */
 TEST_F(parked, recv_beside_reply_recv)
 {

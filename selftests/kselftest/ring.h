@@ -94,13 +94,15 @@ static inline bool poller_start(struct poller *p, int fd, unsigned long nr, void
 	return until(p->r.tid) && runner_sleeps(&p->r);
 }
 
-/* The poll completes again and again. */
+/* The poll completes again and again: the ring needs room for it. */
 static inline bool poller_sleeps_on(struct poller *p)
 {
+	unsigned int ready = io_uring_cq_ready(p->ring);
 	bool sleeps = true;
 
 	for (int n = 0; n < 5; n++)
-		sleeps &= write(p->pipe[1], "x", 1) == 1 && runner_sleeps(&p->r);
+		sleeps &= write(p->pipe[1], "x", 1) == 1 &&
+			  until(io_uring_cq_ready(p->ring) > ready + n) && runner_sleeps(&p->r);
 	return sleeps;
 }
 

@@ -21,7 +21,7 @@
  *	by its server's death
  *	in the end, when all is quiet, a last call of each client is answered
  *
- * Where there are rings, half of the processes give most of their commands by io_uring, several at
+ * Where there are rings, many of the processes give most of their commands by io_uring, several at
  * a time, and cancel some, and now and then close the ring with what waits in it. Each command
  * completes once, or goes with its ring. A ring that was closed keeps no endpoint. Rings are plain
  * ones, deferring ones, and some with a thread of their own (SQPOLL); in some files are registered;

@@ -45,7 +45,7 @@ struct plan {				/* a part of the test */
 	const char *name;
 	unsigned int clients, endpoints, servers;	/* processes; endpoints of each client */
 	uint32_t flags, attempts;
-	bool rings;			/* half of them give their commands by io_uring */
+	bool rings;			/* many of them give their commands by io_uring */
 	unsigned int share;		/* of all calls, in percent */
 	unsigned int calls_per_kill;
 };
@@ -110,6 +110,7 @@ void open_ring(uint64_t *random);
 unsigned int in_ring(void);		/* how many have not completed */
 unsigned int room_in_ring(void);
 void give(enum verb what, uint32_t of, int fd, uint32_t nr, const void *arg, enum begins begins);
+bool ring_has_thread(void);		/* it takes commands when it likes */
 void hunt_one(void);			/* by IORING_OP_ASYNC_CANCEL */
 void hand_in(void);
 void wait_in_ring(int fd, uint64_t ns);

@@ -47,6 +47,14 @@ static void ended(struct ipc_done *d)
 		EXPECT(!ipc_release(d->ep, &d->msg, 1));
 }
 
+/* Done, or an error that says: later, or never mind. */
+static void expect_one_of(int ret)
+{
+	if (ret < 0 && ret != -ENOENT && ret != -EAGAIN && ret != -ETIMEDOUT && ret != -EINTR &&
+	    ret != -EBUSY)
+		FAIL("a batch: %s", ipc_strerror(ret));
+}
+
 /* A signal may INTERRUPT an endpoint, which is no concern of a batch. False: it is empty. */
 static bool reap_some(uint64_t deadline)
 {
@@ -56,8 +64,7 @@ static bool reap_some(uint64_t deadline)
 	waiting_fd = ipc_fd(any_endpoint());
 	n = ipc_batch_reap(batch, done, 1 + below(4), deadline);
 	waiting_fd = -1;
-	if (n < 0 && n != -ENOENT && n != -EAGAIN && n != -ETIMEDOUT && n != -EINTR && n != -EBUSY)
-		FAIL("reaping: %s", ipc_strerror(n));
+	expect_one_of(n);
 	for (int i = 0; i < n; i++)
 		ended(&done[i]);
 	return n != -ENOENT;
@@ -91,8 +98,8 @@ static void call_as(struct flight *f, uint32_t cookie, uint16_t flags, uint64_t 
 	note_call(f);
 	f->flying = true;
 	add(f);
-	if (below(2))
-		ipc_batch_submit(batch);	/* or with the next ones, or when it is reaped */
+	if (below(2))				/* else with the next ones, or when it is reaped */
+		expect_one_of(ipc_batch_submit(batch));
 	die_if_doomed(self, AFTER_CALL);
 }
 
@@ -132,7 +139,7 @@ static void finish(void)
 {
 	while (reap_some(ipc_in(50000000)))
 		if (!below(8))
-			ipc_batch_wait(batch, FLIGHTS, ipc_in(50000000));
+			expect_one_of(ipc_batch_wait(batch, FLIGHTS, ipc_in(50000000)));
 }
 
 static void call_a_last_time(void)
@@ -152,7 +159,8 @@ static void attach_all(void)
 
 	for (unsigned int i = 0; i < now->endpoints; i++) {
 		/* Places of the dead become free a little later. */
-		while ((err = ipc_attach(ch, &how, &endpoint[i])) == -EUSERS)
+		while ((err = ipc_attach(ch, &how, &endpoint[i])) == -EUSERS &&
+		       ipc_in(0) < shared->deadline)
 			usleep(1000);
 		if (err)
 			FAIL("attach: %s", ipc_strerror(err));

@@ -66,6 +66,11 @@ unsigned int in_ring(void)
 
 /* ---- to give commands ---- */
 
+bool ring_has_thread(void)
+{
+	return setup & IORING_SETUP_SQPOLL;
+}
+
 /* Nothing is taken in part, but for want of memory. */
 void hand_in(void)
 {
@@ -74,7 +79,7 @@ void hand_in(void)
 
 		if (ret < 0 && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY)
 			FAIL("submit: %s", strerror(-ret));
-		if (setup & IORING_SETUP_SQPOLL)
+		if (ring_has_thread())
 			sched_yield();
 	}
 }

@@ -60,7 +60,7 @@ struct process {
 	int counter;		/* fd that counts system calls, or -1 */
 };
 
-/* Forks them, waits for all; dies if one of them does, or takes longer than a minute. */
+/* Forks them, waits for all; dies if one of them does, or takes longer than three minutes. */
 void run_processes(struct process *process, unsigned int n);
 
 void meet(struct process *me);		/* until all processes of this run have come here */

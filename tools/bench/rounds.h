@@ -25,14 +25,14 @@ struct rounds {
 /* Measure n of them, interleaved, settings.runs times each, and write the records. */
 void measure_rounds(struct rounds *r, unsigned int n);
 
-/* One run of processes whose job is r. Servers that measure, all do it from the first round on. */
+/* One run of processes whose job is r. All servers measure, after the warm-up, or none does. */
 void run_rounds(struct rounds *r, void (*client)(struct process *me),
 		void (*server)(struct process *me), unsigned int servers);
 
 /* What a client does. The numbers count from 0. */
 void make_rounds(struct process *me, void (*one)(void *with, uint64_t number), void *with);
 
-/* And before. */
+/* How many a client makes in a run, the warm-up's included. */
 static inline uint64_t all_rounds(const struct rounds *r)
 {
 	return r->warm_up + r->n;
