@@ -467,14 +467,6 @@ long msgc_recv_look(struct msgc_endpoint *server, struct msgc_awaited *want, int
 	return ret;
 }
 
-static struct msgc_hold *held_call_locked(const struct msgc_endpoint *server, u64 id)
-{
-	struct msgc_hold *hold = msgc_hold_of(server, id);
-
-	lockdep_assert_held(&server->ch->lock);
-	return hold && hold->txn && hold->id == id ? hold : NULL;
-}
-
 /* What the server's line says becomes the outcome; each field is read once. */
 static int take_answer(struct msgc_txn *txn, const struct msgc_reply *reply,
 		       const struct msgc_answer *line, struct msgc_files **files)
@@ -494,20 +486,22 @@ static int take_answer(struct msgc_txn *txn, const struct msgc_reply *reply,
 	return 0;
 }
 
-/* `receives`: who answers looks for the next call in the same section. */
-static int answer_locked(struct msgc_endpoint *server, const struct msgc_reply *reply, bool handoff,
-			 bool receives, struct msgc_files **files)
+/*
+ * `hold`: where the call would be; or NULL. `receives`: who answers looks for the next call in the
+ * same section.
+ */
+static int answer_locked(struct msgc_endpoint *server, const struct msgc_hold *hold,
+			 const struct msgc_reply *reply, bool handoff, bool receives,
+			 struct msgc_files **files)
 {
 	bool full = server->taken == server->nr_holds;
-	struct msgc_hold *hold;
 	struct msgc_txn *txn;
 	int err;
 
 	lockdep_assert_held(&server->ch->lock);
 	if (server->dead)
 		return -ESHUTDOWN;
-	hold = held_call_locked(server, reply->call);
-	if (!hold)
+	if (!hold || !hold->txn || hold->id != reply->call)
 		return -ENOENT;
 	txn = hold->txn;
 	err = take_answer(txn, reply, hold->answer, files);
@@ -532,7 +526,7 @@ static long answer(struct msgc_endpoint *server, const struct msgc_reply *reply,
 	if (ret)
 		return ret;
 	spin_lock(&server->ch->lock);
-	ret = answer_locked(server, reply, handoff, want, files);
+	ret = answer_locked(server, hold, reply, handoff, want, files);
 	if (!ret && want)
 		ret = receive_or_park(server, want, 0, &received);
 	spin_unlock(&server->ch->lock);

@@ -61,7 +61,7 @@ struct msgc_hold {			/* an inbox entry: channel->lock */
 };
 
 int msgc_txn_read_request(struct msgc_txn *txn);
-/* NULL: no such entry. Without channel->lock, too, if only its lines are looked at. */
+/* NULL: no such entry. Without channel->lock, under which all but its lines is looked at. */
 struct msgc_hold *msgc_hold_of(const struct msgc_endpoint *server, u64 id);
 void msgc_txn_publish(struct msgc_txn *txn);
 void msgc_call_wake(struct msgc_endpoint *ep, bool handoff);
