@@ -175,6 +175,11 @@ uint64_t call_deadline(void);		/* a random one */
 void note_call(const struct flight *f);
 /* It is one that this call can have, with the answer to it if there is one. */
 void note_end(const struct flight *f, const struct msgc_done *line, const unsigned char *reply);
+/*
+ * What a client does once it has attached: one() until it says false or all shall stop, end() for
+ * what is in flight, and last() a call when nobody is killed any more.
+ */
+void make_calls(bool (*one)(void), void (*end)(void), void (*last)(void));
 void batch_client(unsigned int me, unsigned int life, uint64_t *random);
 void client(unsigned int me);
 void server(unsigned int me);

@@ -188,15 +188,7 @@ void batch_client(unsigned int me, unsigned int its_life, uint64_t *random)
 	most_flying = 1 + below(FLIGHTS);
 	attach_all();
 	open_batch();
-	while (atomic_load(&shared->attached) < now->clients * now->endpoints + now->servers)
-		usleep(1000);
-	while (!atomic_load(&shared->stop) && step())
-		;
-	finish();
-	while (!atomic_load(&shared->stop))
-		usleep(1000);			/* it may still be killed */
-	pause_us(below(100000));
-	call_a_last_time();
+	make_calls(step, finish, call_a_last_time);
 	ipc_batch_close(batch);
 	for (unsigned int i = 0; i < now->endpoints; i++)
 		ipc_detach(endpoint[i]);

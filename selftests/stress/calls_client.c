@@ -581,6 +581,19 @@ static void become_urgent(void)
 		EXPECT(!sched_setscheduler(0, SCHED_FIFO, &p));
 }
 
+void make_calls(bool (*one)(void), void (*end)(void), void (*last)(void))
+{
+	while (atomic_load(&shared->attached) < now->clients * now->endpoints + now->servers)
+		usleep(1000);
+	while (!atomic_load(&shared->stop) && one())
+		;
+	end();
+	while (!atomic_load(&shared->stop))
+		usleep(1000);			/* it may still be killed */
+	pause_us(below(100000));
+	last();
+}
+
 void client(unsigned int me)
 {
 	self = me;
@@ -599,15 +612,7 @@ void client(unsigned int me)
 		for (uint16_t s = 0; s < SLOTS; s++)
 			flight[i * SLOTS + s] = (struct flight){ .ep = &endpoint[i], .slot = s };
 	}
-	while (atomic_load(&shared->attached) < now->clients * now->endpoints + now->servers)
-		usleep(1000);
-	while (!atomic_load(&shared->stop) && step())
-		;
-	finish();
-	while (!atomic_load(&shared->stop))
-		usleep(1000);			/* it may still be killed */
-	pause_us(below(100000));
-	call_a_last_time();
+	make_calls(step, finish, call_a_last_time);
 	if (by_ring)
 		leave_ring();
 	for (unsigned int i = 0; i < now->endpoints; i++)
