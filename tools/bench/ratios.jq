@@ -149,9 +149,10 @@ def print:
 	{ text: "  looking before sleeping",
 	  f: ratio($r; rtt("msgchan-rendezvous-spin"); rtt("binder")) }
   ] as $more
-| "",
+| def runs(metric): [$r[] | select(.case == "rtt" and .metric == metric) | .run] | max + 1;
+  "",
   "\($env.kernel), \($env.cpus) CPUs (\($env.accel)), host: \($env.host_cpu), load \($env.host_load)",
-  "medians of \([$r[] | select(.case == "rtt") | .run] | max + 1) runs (instructions: 3, system calls: 1), their extremes, the goal; \($env.note)",
+  "medians of \(runs("ns_p50")) runs (instructions: \(runs("instructions")), system calls: \(runs("syscalls"))), their extremes, the goal; \($env.note)",
   ($r[] | select(.case == "host" and .value > 0)
 	| "THE HOST WAS BUSY in \(.value) of \(.samples) runs on two CPUs: do not trust those figures"),
   "",
