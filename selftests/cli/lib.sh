@@ -110,6 +110,33 @@ waiting_peer() {
 	m wait -t 0 -P "$2" "$1"
 }
 
+# deep NAME BYTES: more than that lies in it.
+deep() {
+	[ "$(m ls -n -b -o NAME,DEPTH | awk -v name="$1" '$1 == name { print $2 }')" -gt "$2" ]
+}
+
+# stuck PID: it waits in a write, for somebody to read its full pipe.
+stuck() {
+	grep -q pipe_write "/proc/$1/wchan"
+}
+
+# twice FILE PATTERN: in two lines at least.
+twice() {
+	[ "$(grep -c -e "$2" "$1")" -ge 2 ]
+}
+
+# A command for serve that answers only when hang_ends: it has begun when it has told its pid.
+hang='echo $$ >pid; exec sleep 100'
+hangs() {
+	test -s pid
+}
+
+hang_ends() {
+	soon hangs
+	kill "$(cat pid)"
+	rm pid
+}
+
 # ---- running the tests ----
 
 # Nothing of one test is left for the next.
@@ -127,7 +154,7 @@ seconds() {
 
 kill_jobs() {
 	for job in $(jobs -p); do
-		kill -9 "$job" 2>/dev/null || true
+		{ kill -9 "$job" && wait "$job"; } 2>/dev/null || true
 	done
 }
 

@@ -5,13 +5,13 @@
 
 . "${0%/*}/lib.sh"
 
-# A receiver that has taken what there is in /t, and cannot write it: $receiver.
+# A receiver that has taken messages of /t, and cannot write them: $receiver.
 stuck_receiver() {
 	mkfifo pipe
 	msgchan recv /t >pipe 2>err2 &
 	receiver=$!
 	exec 3<pipe
-	soon holding /t
+	soon stuck $receiver
 }
 
 holding() {
@@ -26,7 +26,7 @@ held_bytes_of_a_ring() {
 	silent
 	head -c 900000 /dev/zero | msgchan send /t &
 	sender=$!
-	soon waiting_peer /t sender
+	soon deep /t 900000	# else it takes, and writes, a part of it
 	stuck_receiver
 	expect 0 m held /t
 	is "$(head -n 1 out | xargs)" "HOLDER SENDER RECORDS BYTES OLDEST ATTEMPTS LAG"
@@ -54,32 +54,36 @@ held_bytes_of_a_ring() {
 
 held_calls_have_an_age() {
 	m create -m rendezvous --redeliver /t
-	msgchan serve /t -- sh -c 'exec sleep 20' &
+	msgchan serve /t -- sh -c "$hang" &
 	server=$!
 	$M call /t 12345 >/dev/null 2>&1 &
 	soon holding /t
 	sleep 1.1
 	expect 0 m held /t
-	has out "^msgchan\[$server\]  *msgchan\[[0-9]*\]  *1  *5  *[1-9]s  *0  *-$"
+	has out "^msgchan\[$server\]  *msgchan\[[0-9]*\]  *1  *5  *[1-9][0-9]*s  *0  *-$"
 	expect 0 m held -J
 	is "$(json '.held[0] | "\(.channel) \(.records) \(.bytes) \(.attempts) \(.lag)"')" "/t 1 5 0 null"
 	is "$(json '.held[0].oldest | . > 1000000000 and . < 60000000000')" true
+	soon hangs
 	kill -9 $server
 	ended $server 137
-	msgchan serve /t -- sh -c 'exec sleep 20' &
+	hang_ends
+	msgchan serve /t -- sh -c "$hang" &
 	server=$!
 	soon holding /t
 	expect 0 m held -n -o HOLDER,ATTEMPTS /t
 	is "$(xargs <out)" "msgchan[$server] 1"
-	pidof sleep | xargs kill
+	hang_ends
 }
 
 watch_prints_again() {
 	m create /t
 	for verb in "ls" "info /t" "who /t" "held /t" "blocked /t"; do
 		# shellcheck disable=SC2086 # a verb and its argument
-		expect 143 timeout 5 msgchan $verb --watch 200ms
-		holds "$(grep -c '^$' out)" -ge 2
+		msgchan $verb --watch 200ms >out1 &
+		soon twice out1 '^$'
+		kill $!
+		ended $! 143
 		# shellcheck disable=SC2086
 		expect 0 m $verb --columns
 		has out '^Columns'
@@ -110,7 +114,7 @@ evict_a_hung_receiver() {
 
 evict_a_hung_server() {
 	m create -m rendezvous /t
-	msgchan serve /t -- sh -c 'exec sleep 20' &
+	msgchan serve /t -- sh -c "$hang" &
 	server=$!
 	$M call /t x 2>err &
 	call=$!
@@ -119,7 +123,7 @@ evict_a_hung_server() {
 	expect 0 m evict /t "$id"
 	ended $call 6
 	said 'may have been executed'
-	pidof sleep | xargs kill
+	hang_ends
 	ended $server 6
 }
 
@@ -182,13 +186,14 @@ blocked_calls() {
 	expect 0 m blocked
 	silent
 	$M call /t x >/dev/null 2>&1 &
+	call=$!
 	waits STATE,ON,CYCLE /t "CALL/queue (no server) -"
 	expect 0 m blocked /t
 	is "$(head -n 1 out | xargs)" "TID COMM STATE CHANNEL ON SINCE DEADLINE PRIO BOOST CYCLE"
 	has out '^ *[0-9][0-9]* msgchan *CALL/queue /t *(no server)  *[0-9.]*m*s  *-  *-  *-  *-$'
-	msgchan serve /t -- sh -c 'exec sleep 20' &
+	msgchan serve /t -- sh -c "$hang" &
 	server=$!
-	waits STATE,ON,PID /t "CALL/taken msgchan[$server] $(pidof msgchan | xargs -n 1 | grep -v "^$server$")"
+	waits STATE,ON,PID /t "CALL/taken msgchan[$server] $call"
 	expect 0 m blocked -J /t
 	is "$(json '.blocked | length')" 1
 	is "$(json '.blocked[0] | "\(.state) \(.channel) \(.on) \(.deadline) \(.prio) \(.cycle)"')" \
@@ -199,7 +204,7 @@ blocked_calls() {
 	expect 0 as alice msgchan blocked -n /t
 	silent
 	expect 1 m blocked /none
-	pidof sleep | xargs kill
+	hang_ends
 }
 
 blocked_until_a_deadline() {
