@@ -9,6 +9,10 @@ receivers() {
 	[ "$(m ls -n -o RCV | xargs)" = "$1" ]
 }
 
+senders() {
+	[ "$(m ls -n -o SND | xargs)" = "$1" ]
+}
+
 # ---- several receivers ----
 
 broadcast_is_for_everybody() {
@@ -111,17 +115,22 @@ tap_consumes_nothing() {
 	$M tap -n 5 /t >tapped &
 	tap=$!
 	$M tap -r /t >raw &
+	raw=$!
 	soon receivers 3
 	is "$(m who -n -o ROLE /t | sort | xargs)" "observer observer receiver"
 	expect 8 m recv /t
 	said "msgchan\[$recv\] receives already"
 	seq 1 10 >data
-	# long enough to be looked at before it goes
-	{ cat data; sleep 5; } | m send -l /t
+	mkfifo pipe
+	$M send -l /t <pipe &
+	exec 4>pipe
+	cat data >&4
+	soon same data raw	# it is looked at before it goes
+	ended $tap 0
+	exec 4>&-
 	ended $recv 0
 	same data out1
-	ended $tap 0
-	ended $! 0
+	ended $raw 0
 	same data raw
 	is "$(wc -l <tapped)" 5
 	has tapped '^msgchan\[[0-9]*\]  *5  *2  5\\x0a$'
@@ -135,7 +144,7 @@ tap_tells_what_there_is() {
 	expect 0 m tap --oldest -J /t
 	is "$(json '"\(.type) \(.format) \(.cookie) \(.seq) \(.missed) \(.comm)"')" "7 json 5 1 0 msgchan"
 	is "$(json .payload)" "$(printf 'a \033[31m "quoted" é')"
-	who=$(m who -n -o WHO /t)
+	who=$(m who -n -o ROLE,WHO /t | awk '$1 == "sender" { print $2 }')
 	expect 0 m tap --oldest -s "$who" /t
 	is "$(wc -l <out)" 1
 	expect 0 m tap --oldest -s 'nobody[1]' /t
@@ -156,7 +165,12 @@ tap_says_what_it_missed() {
 	$M tap -i 300ms /t >tapped 2>err &
 	tap=$!
 	soon receivers 1
-	{ seq 1 20000; sleep 1; } | m send -l /t
+	mkfifo pipe
+	$M send -l /t <pipe &
+	exec 4>pipe
+	seq 1 20000 >&4
+	soon has tapped ' 20000\\x0a$'
+	exec 4>&-
 	ended $tap 7
 	said 'messages were missed'
 	has tapped '^msgchan\[[0-9]*\]  *[0-9]* missed$'
@@ -182,9 +196,10 @@ hz_counts() {
 	soon waiting_peer /t sender
 	expect 0 m hz --watch 3s --duration 6s -J /t
 	jq -s . out >all
+	# the first of them is of 3 s at least
 	is "$(jq '[.[].rates[0].sender] | unique | join(" ")' all)" '"all"'
-	is "$(jq '.[1].rates[0] | .messages > 1 and .rate > 0 and .rate <= 21 and .min > 20000000' all)" true
-	is "$(jq '.[1].rates[0] | .max >= .min and .stddev <= .max and .["bytes/s"] > 0' all)" true
+	is "$(jq '.[0].rates[0] | .messages > 1 and .rate > 0 and .rate < .messages / 2' all)" true
+	is "$(jq '.[0].rates[0] | .max >= .min and .max > 0 and .stddev <= .max and .["bytes/s"] > 0' all)" true
 	expect 0 m hz --each --count 3 --watch 10m /t
 	has out '^msgchan\[[0-9]*\]  *3 '
 	m create /t2
@@ -218,17 +233,18 @@ lat_measures() {
 	expect 0 m lat --count 20 -J /t
 	is "$(json '.latencies[0] | "\(.messages) \(.untimed) \(.missed)"')" "20 0 0"
 	is "$(json '.latencies[0] | .min > 0 and .min <= .p50 and .p50 <= .p90 and .p90 <= .p99')" true
-	is "$(json '.latencies[0] | .p99 <= .["p99.9"] and .["p99.9"] <= .max and .max < 10000000000')" true
+	is "$(json '.latencies[0] | .p99 <= .["p99.9"] and .["p99.9"] <= .max and .max < 60000000000')" true
 	# it cannot see earlier than it looks: of ticks 50 ms apart, the first waits longest
-	expect 0 m lat --duration 2s --interval 500ms -J /t
-	is "$(json '.latencies[0] | .max > 100000000 and .min < .p50 and .p50 < .max')" true
+	expect 0 m lat --count 20 --interval 1s -J /t
+	is "$(json '.latencies[0] | .max > 100000000 and .min <= .p50 and .p50 <= .max')" true
 	expect 0 m hz --count 5 -J -o +TIMED /t
 	is "$(jq -s '[.[].rates[0].timed] | add' out)" 5
 	expect 0 m tap -n 1 -J /t
 	holds "$(json .time)" -gt 0
 	# a sender without
 	ticks | $M send -l --no-drain /t &
-	expect 0 m lat --duration 2s /t
+	soon senders 2
+	expect 0 m lat --count 30 /t
 	said 'carried no timestamp'
 }
 
