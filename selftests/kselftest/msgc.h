@@ -41,10 +41,10 @@
 #define store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define full_barrier()		__atomic_thread_fence(__ATOMIC_SEQ_CST)
 
-/* Is the condition true within two seconds? Slow machines need the time, good ones never use it. */
+/* Does the condition become true? The limit is for machines that stand still now and then. */
 #define until(cond)							\
 ({									\
-	int __n = 2000;							\
+	int __n = 20000;						\
 									\
 	while (!(cond) && --__n)					\
 		usleep(1000);						\
@@ -487,7 +487,7 @@ static inline int tell(int sk, int value)
 	return send(sk, &value, sizeof(value), MSG_NOSIGNAL) == sizeof(value);
 }
 
-/* The other side's next number; INT_MIN if it has gone or says nothing for ten seconds. */
+/* The other side's next number; INT_MIN if it has gone, or says nothing for long. */
 static inline int hear(int sk)
 {
 	int value;
@@ -609,7 +609,7 @@ static inline bool runner_start(struct runner *r, int fd, unsigned long nr, void
 	return until(r->tid) && runner_sleeps(r);
 }
 
-/* The command's result; -ETIME if it does not return within two seconds. */
+/* The command's result; -ETIME if it does not return. */
 static inline long runner_end(struct runner *r)
 {
 	if (!until(r->done))

@@ -36,7 +36,7 @@ static int try_receiver(int chan, __u32 flags)
 /* A receiver with that number, which somebody had just now: as soon as the reaper has run. */
 static bool receiver_at(struct ep *r, int chan, __u32 number)
 {
-	for (int n = 0; n < 100; n++) {
+	for (int n = 0; n < 20000; n++) {
 		if (!ep_receiver(r, chan) && r->at.number == number)
 			return true;
 		if (r->fd >= 0)
