@@ -135,15 +135,26 @@ static int make_soon(int (*make)(void *arg), void *arg)
 	return fd;
 }
 
+/* Five, and the sixth not. */
+static int make_five(int (*make)(void *arg), void *arg, int *fd)
+{
+	for (int i = 0; i < 5; i++) {
+		fd[i] = make_soon(make, arg);
+		if (fd[i] < 0)
+			return fd[i];
+	}
+	return make(arg) == -EDQUOT ? 0 : -EEXIST;
+}
+
 /*
  * As ALICE: five, and the sixth not; one given back, one more; then all given back and all again,
  * often.
  */
 static int up_to_the_limit(int (*make)(void *arg), void *arg)
 {
-	int fd[16];
+	int fd[5];
 
-	if (until_refused(make, arg, fd, 16) != 5)
+	if (make_five(make, arg, fd))
 		return 10;
 	close(fd[2]);
 	fd[2] = make_soon(make, arg);
@@ -154,11 +165,8 @@ static int up_to_the_limit(int (*make)(void *arg), void *arg)
 	for (int round = 0; round < 30; round++) {
 		for (int i = 0; i < 5; i++)
 			close(fd[i]);
-		for (int i = 0; i < 5; i++) {
-			fd[i] = make_soon(make, arg);
-			if (fd[i] < 0)
-				return 13;
-		}
+		if (make_five(make, arg, fd))
+			return 13;
 	}
 	return 0;
 }
