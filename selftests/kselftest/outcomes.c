@@ -313,7 +313,7 @@ TEST_F(stopped, answered_then_dead)
 
 TEST_F(stopped, too_late)
 {
-	__u64 deadline = in_ms(1500);
+	__u64 deadline = in_ms(3000);
 
 	ASSERT_TRUE(stop_it(self, deadline));
 	while (now() < deadline)
