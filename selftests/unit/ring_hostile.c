@@ -344,8 +344,6 @@ static void an_accusation_waits_for_the_messages(void)
 
 /* ---- while it works: until enough has happened ---- */
 
-#define LONG_ENOUGH	60000000000ULL	/* to know that it will not */
-
 static uint64_t any_value(uint64_t *random, uint64_t near)
 {
 	switch (next_random(random) % 6) {
@@ -449,13 +447,13 @@ static void admit_again(void)
 
 static void a_sender_that_changes_everything_meanwhile(void)
 {
-	uint64_t until = now_ns() + LONG_ENOUGH, sent = 0, got_honest = 0, got = 0, refused = 0;
+	uint64_t sent = 0, got_honest = 0, got = 0, refused = 0;
 	atomic_bool stop = false;
 	pthread_t thread;
 
 	begin();
 	pthread_create(&thread, NULL, scribble_on_sender, &stop);
-	while ((got < 100000 || refused < 2000) && now_ns() < until && !atomic_load(&tap_failed)) {
+	while ((got < 100000 || refused < 2000) && !atomic_load(&tap_failed)) {
 		struct ipc_msg msg[16];
 		int now;
 
@@ -479,8 +477,6 @@ static void a_sender_that_changes_everything_meanwhile(void)
 	printf("# %llu messages and %llu honest ones, %llu refusals\n", (unsigned long long)got,
 	       (unsigned long long)got_honest, (unsigned long long)refused);
 	CHECK(got_honest > 100);
-	CHECK(got >= 100000);
-	CHECK(refused >= 2000);
 	end();
 }
 
@@ -504,13 +500,13 @@ static void *scribble_on_receiver(void *stop)
 
 static void a_receiver_that_changes_everything_meanwhile(void)
 {
-	uint64_t until = now_ns() + LONG_ENOUGH, sent = 0, refused = 0, random = 44, low = 0;
+	uint64_t sent = 0, refused = 0, random = 44, low = 0;
 	atomic_bool stop = false;
 	pthread_t thread;
 
 	begin();
 	pthread_create(&thread, NULL, scribble_on_receiver, &stop);
-	while ((sent < 20000 || refused < 10000) && now_ns() < until && !atomic_load(&tap_failed)) {
+	while ((sent < 20000 || refused < 10000) && !atomic_load(&tap_failed)) {
 		int err = put(liar, next_random(&random) % 500, sent);
 
 		CHECK(err == 0 || err == -EAGAIN || err == -EPROTO);
@@ -533,14 +529,12 @@ static void a_receiver_that_changes_everything_meanwhile(void)
 	pthread_join(thread, NULL);
 	printf("# %llu messages, %llu refusals\n", (unsigned long long)sent,
 	       (unsigned long long)refused);
-	CHECK(sent >= 20000);
-	CHECK(refused >= 10000);
 	end();
 }
 
 int main(void)
 {
-	alarm(600);		/* an endless loop is a failure */
+	alarm(600);		/* an endless loop, or that nothing happens in one, is a failure */
 	RUN(bad_tails);
 	RUN(a_bad_tail_after_sound_records);
 	RUN(a_tail_over_borrowed_records);
