@@ -54,7 +54,7 @@ report() {
 	local total=$1 n=0 passed=0 skipped=0 verdict rest
 	while read -r verdict rest; do
 		n=$((n + 1))
-		printf '[%3d/%d] %s %s\n' $n "$total" "$verdict" "$rest"
+		printf '%s [%3d/%d] %s\n' "$verdict" $n "$total" "$rest"
 		case $verdict in
 		PASS) passed=$((passed + 1)) ;;
 		SKIP) skipped=$((skipped + 1)) ;;
