@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Rendezvous mode through the library: calls, their outcomes, each error of the header. */
+#include <semaphore.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 
@@ -58,6 +59,19 @@ static void *answer_soon(void *arg)
 	struct ipc_msg m = take();
 
 	nap(arg ? (unsigned int)(uintptr_t)arg : 50);
+	CHECK_EQ(ipc_reply(server, &m, 0, 0), 0);
+	return NULL;
+}
+
+static sem_t may_answer;
+
+static void *answer_when_told(void *arg)
+{
+	struct ipc_msg m = take();
+
+	(void)arg;
+	sem_wait(&may_answer);
+	nap(50);
 	CHECK_EQ(ipc_reply(server, &m, 0, 0), 0);
 	return NULL;
 }
@@ -226,14 +240,16 @@ static void timeouts(void)
 	CHECK(ipc_why(client, -ETIMEDOUT, text, sizeof(text)) > 0);
 	CHECK(strstr(text, "no answer: server calls["));
 
-	t = thread(answer_soon, (void *)(uintptr_t)300);
-	CHECK_EQ(ipc_call(client, &req, &rep, MS(100)), -ETIMEDOUT);
+	MUST(sem_init(&may_answer, 0, 0));
+	t = thread(answer_when_told, NULL);
+	CHECK_EQ(ipc_call(client, &req, &rep, A_WHILE), -ETIMEDOUT);
 	CHECK_EQ(rep.outcome, IPC_MAYBE);
 	/* One slot is the server's still: with the other reserved there is none. */
 	MUST(ipc_reserve(client, &m, 1, IPC_NOW));
 	CHECK_EQ(ipc_reserve(client, &rep, 1, IPC_NOW), -EAGAIN);
 	CHECK_EQ(ipc_reserve(client, &rep, 1, MS(10)), -ETIMEDOUT);
 	CHECK_EQ(ipc_wait(client, IPC_IN, IPC_NOW), -EAGAIN);
+	sem_post(&may_answer);
 	CHECK_EQ(ipc_reserve(client, &rep, 1, LONG), 0);
 	pthread_join(t, NULL);
 	CHECK_EQ(ipc_wait(client, IPC_IN | IPC_OUT, IPC_NOW), -EAGAIN);
@@ -246,7 +262,7 @@ static void uncollected_first(void)
 	struct ipc_msg late, m, req = { 0 }, rep;
 
 	set_up();
-	CHECK_EQ(start(1, MS(20)), 0);
+	CHECK_EQ(start(1, A_WHILE), 0);
 	late = take();
 	CHECK_EQ(ipc_collect(client, &rep, 1, LONG), 1);
 	CHECK_EQ(rep.outcome, IPC_MAYBE);
@@ -270,7 +286,7 @@ static void collecting(void)
 	CHECK_EQ(ipc_collect(client, rep, 1, LONG), -ENOENT);
 	CHECK_EQ(ipc_collect(client, rep, 0, LONG), -EINVAL);
 	CHECK_EQ(start(1, LONG), 0);
-	CHECK_EQ(start(2, MS(100)), 0);
+	CHECK_EQ(start(2, A_WHILE), 0);
 	CHECK_EQ(ipc_collect(client, rep, 3, IPC_NOW), -EAGAIN);
 	CHECK_EQ(ipc_collect(client, rep, 3, MS(10)), -ETIMEDOUT);
 	CHECK_EQ(ipc_wait(client, IPC_IN, IPC_NOW), -EAGAIN);

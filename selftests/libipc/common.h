@@ -19,6 +19,7 @@
 
 #define MS(n) ipc_in((n) * UINT64_C(1000000))
 #define LONG MS(20000)			/* for what must happen: a slow machine is no failure */
+#define A_WHILE MS(500)			/* will pass, but not before what the test does first */
 
 /* A setup step: without it the rest of the program means nothing. */
 #define MUST(what)								\
