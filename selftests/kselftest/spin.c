@@ -226,14 +226,14 @@ static long switches(void)
 	return use.ru_nvcsw;
 }
 
-/* Ten calls, one after the other, for which this thread never slept. */
+/* Three calls, one after the other, for which this thread never slept. */
 TEST_F(spin, calls_without_a_sleep)
 {
 	struct pair *p = &self->p;
 	int n, in_a_row = 0;
 
 	start_server(p, 1);
-	for (n = 0; n < CALLS && in_a_row < 10; n++) {
+	for (n = 0; n < CALLS && in_a_row < 3; n++) {
 		long before = switches();
 
 		ASSERT_EQ(0, call(&p->c, 0, 0, in_ms(20000)));
