@@ -59,13 +59,20 @@ static inline u64 msgc_custom_slice(const struct task_struct *task)
 
 /* ---- io_uring ---- */
 
+struct msgc_payload {		/* of a submission entry */
+	u64 word[2];
+};
+
+static inline const struct msgc_payload *msgc_uring_payload(const struct io_uring_cmd *cmd)
+{
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-#define msgc_uring_payload(cmd)		((cmd)->cmd)
+	return cmd->cmd;
 #elif LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
-#define msgc_uring_payload(cmd)		io_uring_sqe_cmd((cmd)->sqe)
+	return io_uring_sqe_cmd(cmd->sqe);
 #else
-#define msgc_uring_payload(cmd)		((const u64 *)io_uring_sqe_cmd((cmd)->sqe, u64[2]))
+	return io_uring_sqe_cmd(cmd->sqe, struct msgc_payload);
 #endif
+}
 
 static inline void msgc_uring_done(struct io_uring_cmd *cmd, long ret, unsigned int issue_flags)
 {
@@ -76,12 +83,8 @@ static inline void msgc_uring_done(struct io_uring_cmd *cmd, long ret, unsigned 
 #endif
 }
 
-/*
- * Parking needs the core's cancellation, which came with 6.7. From 6.19 on task work has another
- * signature: nobody has tried that yet.
- */
-#define MSGC_URING_PARKS (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0) && \
-			  LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0))
+/* Parking needs the core's cancellation, which came with 6.7. */
+#define MSGC_URING_PARKS (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0))
 
 #if MSGC_URING_PARKS
 
@@ -105,12 +108,12 @@ static inline const void *msgc_uring_runner(struct io_uring_cmd *cmd)
 /* A thread that waits for several completions is not woken before there are as many. */
 #define msgc_uring_in_task_lazy(cmd, fn) io_uring_cmd_do_in_task_lazy(cmd, fn)
 
-/* In task work: is it not its own thread that runs it? */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 0)
-#define msgc_uring_is_dead(flags)	((void)(flags), current->flags & (PF_EXITING | PF_KTHREAD))
-#else
-#define msgc_uring_is_dead(flags)	((flags) & IO_URING_F_TASK_DEAD)
-#endif
+/* As the core has it from 6.19 on; a flag of 6.12's tells the same, but not in each 6.12. */
+static inline bool msgc_uring_is_dead(struct io_uring_cmd *cmd)
+{
+	return current->flags & (PF_EXITING | PF_KTHREAD) ||
+	       percpu_ref_is_dying(&cmd_to_io_kiocb(cmd)->ctx->refs);
+}
 
 #else
 
@@ -119,8 +122,26 @@ static inline const void *msgc_uring_runner(struct io_uring_cmd *cmd)
 #define msgc_uring_is_cancel(flags)	((void)(flags), false)
 #define msgc_uring_in_task(cmd, fn)	((void)(cmd), (void)(fn))
 #define msgc_uring_in_task_lazy(cmd, fn) ((void)(cmd), (void)(fn))
-#define msgc_uring_is_dead(flags)	((void)(flags), true)
+#define msgc_uring_is_dead(cmd)		((void)(cmd), true)
 
+#endif
+
+/*
+ * Task work NAME: fn(cmd, issue_flags, dead). Dead: it is not the command's own thread that runs
+ * it, or that or the ring is about to end.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#define MSGC_URING_TASK_WORK(name, fn)						\
+static void name(struct io_uring_cmd *cmd, unsigned int issue_flags)		\
+{										\
+	fn(cmd, issue_flags, msgc_uring_is_dead(cmd));				\
+}
+#else
+#define MSGC_URING_TASK_WORK(name, fn)						\
+static void name(struct io_tw_req req, io_tw_token_t tw)			\
+{										\
+	fn(io_uring_cmd_from_tw(req), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS, tw.cancel); \
+}
 #endif
 
 /*

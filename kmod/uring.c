@@ -58,8 +58,10 @@ static bool is_recv(const struct io_uring_cmd *cmd)
 
 /* ---- claiming; under parking.lock ---- */
 
-static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags);
-static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags);
+static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags, bool dead);
+static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags, bool dead);
+MSGC_URING_TASK_WORK(look_again_work, look_again)
+MSGC_URING_TASK_WORK(hand_over_work, hand_over)
 
 static bool is_call(struct msgc_parked *p)
 {
@@ -89,7 +91,7 @@ static void take_out(struct msgc_parked *p)
 static void tell(struct msgc_parked *p)
 {
 	take_out(p);
-	msgc_uring_in_task(command_of(p), look_again);
+	msgc_uring_in_task(command_of(p), look_again_work);
 }
 
 static void tell_others(struct msgc_parking *lot)
@@ -190,7 +192,7 @@ void __msgc_parked_settled(struct msgc_txn *txn)
 		tell(p);
 	} else if (p) {
 		take_out(p);
-		msgc_uring_in_task_lazy(command_of(p), hand_over);
+		msgc_uring_in_task_lazy(command_of(p), hand_over_work);
 	}
 	spin_unlock_irq(&lot->lock);
 }
@@ -320,7 +322,7 @@ static void finish(struct io_uring_cmd *cmd, long ret, unsigned int issue_flags)
  * Task work: the end of a wait, as settled_locked() of call.c has it, without channel->lock. No
  * priority was lent to this thread for it.
  */
-static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags)
+static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags, bool dead)
 {
 	struct msgc_txn *txn = parked_of(cmd)->want.txn;
 	long slot = txn->slot;
@@ -331,13 +333,13 @@ static void hand_over(struct io_uring_cmd *cmd, unsigned int issue_flags)
 }
 
 /* Task work. If its thread ends it may be run by any other; or its thread is to end, and cannot. */
-static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags)
+static void look_again(struct io_uring_cmd *cmd, unsigned int issue_flags, bool dead)
 {
 	struct msgc_endpoint *ep = endpoint_of(cmd);
 	long ret;
 
 	has_heard(&ep->parking, cmd);
-	if (msgc_uring_is_dead(issue_flags) || fatal_signal_pending(current)) {
+	if (dead || fatal_signal_pending(current)) {
 		ret = look_for(cmd, -ECANCELED);
 		msgc_wake_all(ep);		/* others were not told of its call */
 	} else {
@@ -436,7 +438,7 @@ static long run(struct msgc_endpoint *ep, const struct msgc_command *c, struct i
 static long command(struct msgc_endpoint *ep, struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
 	const struct msgc_command *c = msgc_command_find(ep, cmd->cmd_op);
-	const u64 *payload = msgc_uring_payload(cmd);
+	const struct msgc_payload *payload = msgc_uring_payload(cmd);
 	union msgc_hot arg;
 	int err;
 
@@ -446,8 +448,8 @@ static long command(struct msgc_endpoint *ep, struct io_uring_cmd *cmd, unsigned
 		return -EOPNOTSUPP;
 	if (ep->bound)
 		return -EPERM;
-	arg.none.zero[0] = READ_ONCE(payload[0]);
-	arg.none.zero[1] = READ_ONCE(payload[1]);
+	arg.none.zero[0] = READ_ONCE(payload->word[0]);
+	arg.none.zero[1] = READ_ONCE(payload->word[1]);
 	err = msgc_command_check(ep, c, &arg);
 	return err ?: run(ep, c, cmd, &arg, issue_flags);
 }
