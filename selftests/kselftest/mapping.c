@@ -215,9 +215,10 @@ TEST_F(mapping, read_only)
 TEST_F(mapping, never_executable)
 {
 	for_each_area(e, k, a) {
-		EXPECT_TRUE(refused(e->fd, a, PROT_READ | PROT_EXEC)) {
-			TH_LOG("area %d", k);
-		}
+		int err = map_errno(e->fd, a->offset, a->size, PROT_READ | PROT_EXEC, MAP_SHARED);
+
+		/* newer kernels have no executable files there, and say so before they ask us */
+		EXPECT_TRUE(err == -EACCES || err == -EPERM) { TH_LOG("area %d: %d", k, err); }
 		EXPECT_EQ(-1, mprotect(e->area[k], a->size, PROT_READ | PROT_EXEC)) {
 			TH_LOG("area %d", k);
 		}
@@ -481,10 +482,13 @@ static int testator(int sk, void *p)
 	struct legacy *l = p;
 	struct ep s;
 
-	if (ep_sender(&s, l->chan) ||
-	    madvise(s.area[MSGC_DATA], s.at.area[MSGC_DATA].size, MADV_DOFORK) ||
-	    madvise(s.area[MSGC_OWN], s.at.area[MSGC_OWN].size, MADV_DOFORK))
+	if (ep_sender(&s, l->chan))
 		return 1;
+	if (madvise(s.area[MSGC_DATA], s.at.area[MSGC_DATA].size, MADV_DOFORK) ||
+	    madvise(s.area[MSGC_OWN], s.at.area[MSGC_OWN].size, MADV_DOFORK)) {
+		tell(sk, -errno);
+		return 0;
+	}
 	tx_send(&s, 5, "legacy", 7);
 	if (!fork())
 		_exit(heir(l->to_heir, &s));
@@ -504,6 +508,8 @@ TEST_F(ring, heirs_write_into_scratch)
 	l.to_heir = sk[1];
 	k = kid_start(testator, &l);
 	n = hear(k.sk);
+	if (n == -EINVAL)
+		SKIP(return, "this kernel lets nobody inherit such memory");
 	ASSERT_GE(n, 0);
 	w = rx_ring(&self->rx, n);
 	EXPECT_EQ(0, hear(sk[0]));
