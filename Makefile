@@ -18,7 +18,7 @@ all: libipc cli			## library and CLI, into build/ (the default)
 help:				## this list
 	@awk -F ':[^#]*##' '/^[a-z-]+:.*##/ { printf "  make %-15s %s\n", $$1, $$2 }' \
 		$(MAKEFILE_LIST)
-	@echo 'KERNEL=6.12 (default), 6.12-rt, 6.1 or debug says which kernel the guest has.'
+	@echo 'KERNEL=6.12 (default), 6.12-rt, 6.1, debug or newest says which kernel the guest has.'
 
 deps:				## install the Debian packages needed, all of them
 	@tools/deps.sh
