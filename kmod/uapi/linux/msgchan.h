@@ -291,9 +291,10 @@ struct msgc_whom { __u32 size, flags, peer, zero; };
  * DATA	   records twice, RW	window: records, RO	requests, RW		window: requests, RO
  * PEER	   window: slots, RO	window: controls, RO	replies, RO		window: replies, RW
  *
- * mmap: EPERM not the owner, EACCES not granted (PROT_EXEC never is; newer kernels say EPERM to that
- * before they ask), EINVAL other range, private, ENOMEM more than 64 mappings and one for each
- * stride (also where munmap and mprotect would split one). SIGBUS: a stride that never had an owner.
+ * mmap: EPERM not the owner, EACCES not granted (PROT_EXEC never is; newer kernels say EPERM to
+ * that before they ask), EINVAL other range, private, ENOMEM more than 64 mappings and one for each
+ * stride (also where munmap and mprotect would split one). SIGBUS: a stride that never had an
+ * owner.
  */
 enum { MSGC_STATUS, MSGC_OWN, MSGC_INBOX, MSGC_DATA, MSGC_PEER, MSGC_AREAS };
 #define MSGC_AREA_SHIFT	41
