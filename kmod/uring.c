@@ -149,19 +149,23 @@ static bool count_told(struct msgc_endpoint *ep, const void *runner)
 
 /*
  * A runner that nobody enters keeps no other one from hearing of it: some are told in vain, and all
- * where two take turns in the list.
+ * where two take turns in the list. None is told before all are counted: one that hears of a call
+ * at once is counted no more, and another would be told of the same.
  */
 static void tell_of_calls(struct msgc_endpoint *ep)
 {
 	struct msgc_parking *lot = &ep->parking;
 	struct msgc_parked *p, *next;
+	LIST_HEAD(counted);
 
 	list_for_each_entry_safe(p, next, &lot->recvs, node) {
 		if (count_told(ep, msgc_uring_runner(command_of(p))))
-			tell(p);
+			list_move_tail(&p->node, &counted);
 		else if (!lot->mixed)
 			break;
 	}
+	list_for_each_entry_safe(p, next, &counted, node)
+		tell(p);
 }
 
 /* Without channel->lock: whoever changes what is read here calls this afterwards. */
