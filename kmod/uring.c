@@ -132,7 +132,10 @@ static void tell_of_marks(struct msgc_endpoint *ep)
 		tell_or_keep(lot, p, all, timer_at);
 }
 
-/* As many RECVs of a runner are told as there are calls: true counts one more. */
+/*
+ * As many RECVs of a runner are told as there are calls: true counts one more. None is forgotten:
+ * whoever queues a call wakes under channel->lock, and one that has heard takes that to look.
+ */
 static bool count_told(struct msgc_endpoint *ep, const void *runner)
 {
 	struct msgc_parking *lot = &ep->parking;
@@ -448,7 +451,7 @@ static long command(struct msgc_endpoint *ep, struct io_uring_cmd *cmd, unsigned
 
 	if (IS_ERR(c))
 		return PTR_ERR(c);
-	if (c->cmd == MSGC_DETACH || issue_flags & IO_URING_F_IOPOLL)
+	if (c->cmd == MSGC_DETACH || msgc_uring_is_iopoll(cmd))
 		return -EOPNOTSUPP;
 	if (ep->bound)
 		return -EPERM;

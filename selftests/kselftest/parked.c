@@ -1014,6 +1014,22 @@ TEST_F(parked, files_of_the_reply)
 	close(chan);
 }
 
+/* Who waits there would not hear of the end of what is parked. The core refuses it, or the module. */
+TEST(none_in_a_ring_with_iopoll)
+{
+	int chan = create_private(CREATE_CALL());
+	const __u64 none[2] = { 0 };
+	struct io_uring ring;
+	struct ep s;
+
+	ASSERT_EQ(0, ep_receiver(&s, chan));
+	ASSERT_EQ(0, io_uring_queue_init(4, &ring, IORING_SETUP_IOPOLL));
+	EXPECT_EQ(-EOPNOTSUPP, ring_cmd(&ring, s.fd, MSGC_INTERRUPT, none));
+	io_uring_queue_exit(&ring);
+	ep_close(&s);
+	close(chan);
+}
+
 /* ---- before 6.7: nothing is parked ---- */
 
 TEST(where_nothing_is_parked)
