@@ -1014,7 +1014,7 @@ TEST_F(parked, files_of_the_reply)
 	close(chan);
 }
 
-/* Who waits there would not hear of the end of what is parked. The core refuses it, or the module. */
+/* Who waits there would not hear of what was parked. The core refuses it, or the module. */
 TEST(none_in_a_ring_with_iopoll)
 {
 	int chan = create_private(CREATE_CALL());
